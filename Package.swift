@@ -1,0 +1,50 @@
+// swift-tools-version: 6.0
+import PackageDescription
+
+// Every target says with its dependencies what it may import; nothing points upwards. README has the picture.
+let package = Package(
+    name: "detect",
+    platforms: [.macOS(.v15)],
+    products: [
+        .executable(name: "detect", targets: ["detect"]),
+        .library(name: "DeformDETR", targets: ["DeformDETR"]),
+        .library(name: "DeformableAttention", targets: ["DeformableAttention"]),
+        .library(name: "Backbone", targets: ["Backbone"]),
+        .library(name: "Matcher", targets: ["Matcher"]),
+    ],
+    dependencies: [
+        .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2")
+    ],
+    targets: [
+        // C: system libraries behind status codes, and the loops that need run-time instruction-set dispatch.
+        .target(name: "COneDNN", linkerSettings: [.linkedLibrary("dnnl")]),
+        .target(
+            name: "CImageCodecs",
+            linkerSettings: [.linkedLibrary("jpeg"), .linkedLibrary("png"), .linkedLibrary("freetype")]),
+        .target(
+            name: "CKernels",
+            linkerSettings: [.linkedLibrary("gomp", .when(platforms: [.linux])), .linkedLibrary("m")]),
+
+        // Ground: memory, geometry, files.
+        .target(name: "Tensors", dependencies: ["CKernels"]),
+        .target(name: "Boxes"),
+        .target(name: "Checkpoint", dependencies: ["Tensors"]),
+        .target(name: "Images", dependencies: ["Tensors", "CImageCodecs", "Boxes"]),
+
+        // The network.
+        .target(name: "Layers", dependencies: ["Tensors", "Checkpoint", "COneDNN", "CKernels"]),
+        .target(name: "DeformableAttention", dependencies: ["Layers", "CKernels"]),
+        .target(name: "Backbone", dependencies: ["Layers"]),
+        .target(name: "DeformDETR", dependencies: ["Backbone", "DeformableAttention", "Boxes", "Images"]),
+        .target(name: "Matcher", dependencies: ["Boxes"]),
+
+        // The command.
+        .executableTarget(
+            name: "detect",
+            dependencies: ["DeformDETR", .product(name: "ArgumentParser", package: "swift-argument-parser")]),
+
+        // Tests.
+        .target(name: "TestSupport", dependencies: ["Tensors", "Checkpoint"], path: "Tests/TestSupport"),
+        .testTarget(name: "TensorsTests", dependencies: ["Tensors", "TestSupport"]),
+    ]
+)

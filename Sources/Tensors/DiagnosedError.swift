@@ -1,0 +1,7 @@
+/// An error that a person can act on and a program can tell apart.
+///
+/// `description` says which file, where in it, what was expected, what was found and what to do.
+public protocol DiagnosedError: Error, CustomStringConvertible {
+    /// A short stable word for programs, such as `truncated_image`; written into JSON records.
+    var code: String { get }
+}

@@ -1,0 +1,84 @@
+/// A dense array of 32-bit floats, last axis contiguous, with value semantics: copies share memory until one is written to.
+public struct Tensor: Sendable {
+    public private(set) var shape: Shape
+    private var storage: Storage
+    /// Where this tensor's first element lies in the storage, in elements.
+    private let offset: Int
+
+    /// Uninitialised elements: for a caller that writes every one of them next.
+    package init(uninitialized shape: Shape) {
+        self.shape = shape
+        storage = Storage(byteCount: shape.count * MemoryLayout<Float>.stride)
+        offset = 0
+    }
+
+    /// All elements equal to `value`.
+    public init(_ shape: Shape, repeating value: Float = 0) {
+        self.init(uninitialized: shape)
+        withMutableElements { $0.update(repeating: value) }
+    }
+
+    /// - Precondition: as many elements as the shape holds.
+    public init(_ shape: Shape, _ elements: [Float]) {
+        precondition(elements.count == shape.count, "\(elements.count) elements for shape \(shape)")
+        self.init(uninitialized: shape)
+        withMutableElements { _ = $0.update(fromContentsOf: elements) }
+    }
+
+    /// Elements written by `fill`, which must set all of them.
+    public init(_ shape: Shape, fill: (UnsafeMutableBufferPointer<Float>) throws -> Void) rethrows {
+        self.init(uninitialized: shape)
+        try withMutableElements { try fill($0) }
+    }
+
+    /// A view of a mapped file's bytes: nothing is read until it is used.
+    ///
+    /// - Precondition: `byteOffset` is a multiple of 4 and the elements lie inside the file.
+    package init(_ shape: Shape, mappedFile: MappedFile, byteOffset: Int) {
+        precondition(byteOffset % MemoryLayout<Float>.alignment == 0, "a float at byte \(byteOffset) is not aligned")
+        let byteCount = shape.count * MemoryLayout<Float>.stride
+        self.shape = shape
+        storage = Storage(mappedFile: mappedFile, range: byteOffset..<byteOffset + byteCount)
+        offset = 0
+    }
+
+    public var count: Int { shape.count }
+
+    /// A copy of all elements, in memory order.
+    public var elements: [Float] { withElements { Array($0) } }
+
+    public func withElements<Result>(_ body: (UnsafeBufferPointer<Float>) throws -> Result) rethrows -> Result {
+        try withExtendedLifetime(storage) { try body(UnsafeBufferPointer(start: pointer, count: count)) }
+    }
+
+    /// Copies the elements first if another tensor shares them.
+    public mutating func withMutableElements<Result>(
+        _ body: (UnsafeMutableBufferPointer<Float>) throws -> Result
+    ) rethrows -> Result {
+        makeUnique()
+        let start = storage.start.assumingMemoryBound(to: Float.self) + offset
+        return try withExtendedLifetime(storage) { try body(UnsafeMutableBufferPointer(start: start, count: count)) }
+    }
+
+    /// The same elements under another shape.
+    ///
+    /// - Precondition: both shapes hold the same number of elements.
+    public func reshaped(_ shape: Shape) -> Tensor {
+        precondition(shape.count == self.shape.count, "cannot view \(self.shape) as \(shape)")
+        var result = self
+        result.shape = shape
+        return result
+    }
+
+    /// The first element, for the C kernels. Valid while the tensor lives: keep it with `withExtendedLifetime`.
+    package var pointer: UnsafePointer<Float> {
+        UnsafePointer(storage.start.assumingMemoryBound(to: Float.self) + offset)
+    }
+
+    private mutating func makeUnique() {
+        if isKnownUniquelyReferenced(&storage), storage.isWritable { return }
+        var copy = Tensor(uninitialized: shape)
+        withElements { source in copy.withMutableElements { _ = $0.update(fromContentsOf: source) } }
+        self = copy
+    }
+}

@@ -1,0 +1,27 @@
+import Tensors
+import Testing
+
+@Suite struct TensorTests {
+    @Test func copiesShareUntilWritten() {
+        let original = Tensor([2, 3], [0, 1, 2, 3, 4, 5])
+        var copy = original
+        copy.withMutableElements { $0[0] = 9 }
+        #expect(original.elements == [0, 1, 2, 3, 4, 5])
+        #expect(copy.elements == [9, 1, 2, 3, 4, 5])
+    }
+
+    @Test func parallelRangesCoverEveryIndexOnce() {
+        for threads in [1, 2, 3, 7] {
+            Parallel.withThreadCount(threads) {
+                for count in [0, 1, 2, 5, 1000] {
+                    let visits = Tensor([count]) { visits in
+                        visits.update(repeating: 0)
+                        nonisolated(unsafe) let visits = visits
+                        Parallel.forRanges(count) { range in for index in range { visits[index] += 1 } }
+                    }
+                    #expect(visits.elements.allSatisfy { $0 == 1 })
+                }
+            }
+        }
+    }
+}
