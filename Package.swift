@@ -36,7 +36,7 @@ let package = Package(
         .target(name: "DeformableAttention", dependencies: ["Layers", "CKernels"]),
         .target(name: "Backbone", dependencies: ["Layers"]),
         .target(name: "DeformDETR", dependencies: ["Backbone", "DeformableAttention", "Boxes", "Images"]),
-        .target(name: "Matcher", dependencies: ["Boxes"]),
+        .target(name: "Matcher", dependencies: ["Boxes", "Tensors"]),
 
         // The command.
         .executableTarget(
@@ -46,5 +46,8 @@ let package = Package(
         // Tests.
         .target(name: "TestSupport", dependencies: ["Tensors", "Checkpoint"], path: "Tests/TestSupport"),
         .testTarget(name: "TensorsTests", dependencies: ["Tensors", "TestSupport"]),
+        .testTarget(name: "BoxesTests", dependencies: ["Boxes"]),
+        .testTarget(
+            name: "MatcherTests", dependencies: ["Matcher", "Boxes", "Tensors", "TestSupport"], exclude: ["Golden"]),
     ]
 )
