@@ -31,8 +31,8 @@ public enum LinearAssignment {
     public static func solve(_ costs: [Double], rows: Int, columns: Int) throws(AssignmentError) -> Assignment {
         precondition(rows >= 0 && columns >= 0, "a rectangle of \(rows) x \(columns)")
         precondition(costs.count == rows * columns, "\(costs.count) costs for \(rows) x \(columns)")
-        for (index, cost) in costs.enumerated() where cost.isNaN || cost == -.infinity {
-            throw .invalidCost(row: index / columns, column: index % columns, cost: cost)
+        if let index = costs.firstIndex(where: { !($0 > -.infinity) }) {
+            throw .invalidCost(row: index / columns, column: index % columns, cost: costs[index])
         }
         guard rows > 0, columns > 0 else { return Assignment(rows: [], columns: []) }
         guard rows > columns else {
@@ -42,16 +42,17 @@ public enum LinearAssignment {
             return Assignment(rows: Array(0..<rows), columns: columnOfRow)
         }
         // The search goes from each row of a wide rectangle, so a tall one is laid on its side.
-        var transposed: [Double] = []
-        transposed.reserveCapacity(costs.count)
-        for column in 0..<columns {
-            for row in 0..<rows { transposed.append(costs[row * columns + column]) }
+        var transposed = [Double](repeating: 0, count: costs.count)
+        for row in 0..<rows {
+            for column in 0..<columns { transposed[column * rows + row] = costs[row * columns + column] }
         }
         guard let rowOfColumn = solveWide(transposed, rows: columns, columns: rows) else {
             throw .infeasible(rows: rows, columns: columns)
         }
-        let pairs = rowOfColumn.enumerated().sorted { $0.element < $1.element }
-        return Assignment(rows: pairs.map(\.element), columns: pairs.map(\.offset))
+        var columnOfRow = [Int](repeating: -1, count: rows)
+        for (column, row) in rowOfColumn.enumerated() { columnOfRow[row] = column }
+        let paired = columnOfRow.indices.filter { columnOfRow[$0] >= 0 }
+        return Assignment(rows: paired, columns: paired.map { columnOfRow[$0] })
     }
 
     /// The column of each row, for no more rows than columns; nil if forbidden pairs leave no full pairing.
@@ -131,13 +132,15 @@ private struct PathSearch {
             for index in 0..<remaining {
                 let column = unvisited[index]
                 let reduced = offset + costs[firstCost + column] - columnDuals[column]
-                if reduced < shortest[column] {
+                var distance = shortest[column]
+                if reduced < distance {
+                    distance = reduced
                     shortest[column] = reduced
                     previousRow[column] = row
                 }
                 // Of equal columns a free one ends the search sooner.
-                if shortest[column] < lowest || (shortest[column] == lowest && rowOfColumn[column] == -1) {
-                    lowest = shortest[column]
+                if distance < lowest || (distance == lowest && rowOfColumn[column] == -1) {
+                    lowest = distance
                     best = index
                 }
             }
