@@ -337,12 +337,15 @@ struct PickleReader {
             strides.allSatisfy({ $0 >= 0 })
         else {
             throw bytes.malformed(
-                at: position, expected: "a possible shape, strides and offset", found: "\(dimensions), \(strides), \(offset)")
+                at: position, expected: "a possible shape, strides and offset",
+                found: "\(dimensions), \(strides), \(offset)")
         }
         // Broadcast views (stride 0) would let a small file claim any amount of memory.
-        guard count <= storage.elementCount, count == 0 || reach(offset, dimensions, strides) < storage.elementCount else {
+        guard count <= storage.elementCount, count == 0 || reach(offset, dimensions, strides) < storage.elementCount
+        else {
             throw bytes.malformed(
-                at: position, expected: "a tensor inside the \(storage.elementCount) elements of storage '\(storage.key)'",
+                at: position,
+                expected: "a tensor inside the \(storage.elementCount) elements of storage '\(storage.key)'",
                 found: "shape \(dimensions), strides \(strides), offset \(offset)")
         }
         let shape = Shape(dimensions)
@@ -386,7 +389,8 @@ struct PickleReader {
         }
         if items.count == 6 {
             guard case .none = items[5] else {
-                throw bytes.unsupported("views of storages (PyTorch 0.3 and older)", advice: "save it with a newer PyTorch")
+                throw bytes.unsupported(
+                    "views of storages (PyTorch 0.3 and older)", advice: "save it with a newer PyTorch")
             }
         }
         push(.storage(TorchStorage(key: key, elementType: elementType, elementCount: elementCount)), [])

@@ -89,7 +89,9 @@ private struct JSONFields {
 
     func integer(_ key: String) throws -> Int? {
         guard let value = value(key) else { return nil }
-        guard case .integer(let integer) = value, integer > 0 else { throw error(key, "a positive integer", value.kind) }
+        guard case .integer(let integer) = value, integer > 0 else {
+            throw error(key, "a positive integer", value.kind)
+        }
         return integer
     }
 

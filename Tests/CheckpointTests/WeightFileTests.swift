@@ -43,7 +43,8 @@ import Testing
 
     /// The mistakes that people make with names get an answer that helps.
     @Test(arguments: [
-        ("", "an empty file"), ("version https://git-lfs.github.com/spec/v1\n", "git lfs pull"), ("<!DOCTYPE html>", "web page"),
+        ("", "an empty file"), ("version https://git-lfs.github.com/spec/v1\n", "git lfs pull"),
+        ("<!DOCTYPE html>", "web page"),
         ("{\"model_type\": \"deformable_detr\"}", "not its configuration"), ("GIF89a-and-so-on", "47 49 46"),
     ])
     func otherFilesAreNamed(_ content: String, _ hint: String) throws {
@@ -81,7 +82,9 @@ import Testing
     }
 
     @Test func manyTensorsOpen() throws {
-        let fields = (0..<65_536).map { "\"layer.\($0).weight\":{\"dtype\":\"U8\",\"shape\":[1,1],\"data_offsets\":[\($0),\($0 + 1)]}" }
+        let fields = (0..<65_536).map {
+            "\"layer.\($0).weight\":{\"dtype\":\"U8\",\"shape\":[1,1],\"data_offsets\":[\($0),\($0 + 1)]}"
+        }
         let bytes = safetensors("{\(fields.joined(separator: ","))}", data: 65_536)
         let path = try folder.write(bytes, as: "many.safetensors")
         let clock = ContinuousClock()
