@@ -35,7 +35,9 @@ let package = Package(
         .target(name: "Layers", dependencies: ["Tensors", "Checkpoint", "COneDNN", "CKernels"]),
         .target(name: "DeformableAttention", dependencies: ["Layers", "CKernels"]),
         .target(name: "Backbone", dependencies: ["Layers"]),
-        .target(name: "DeformDETR", dependencies: ["Backbone", "DeformableAttention", "Boxes", "Images"]),
+        .target(
+            name: "DeformDETR",
+            dependencies: ["Backbone", "Checkpoint", "DeformableAttention", "Boxes", "Images", "Tensors"]),
         .target(name: "Matcher", dependencies: ["Boxes", "Tensors"]),
 
         // The command.
@@ -46,8 +48,16 @@ let package = Package(
         // Tests.
         .target(name: "TestSupport", dependencies: ["Tensors", "Checkpoint"], path: "Tests/TestSupport"),
         .testTarget(name: "TensorsTests", dependencies: ["Tensors", "TestSupport"]),
+        .testTarget(name: "LayersTests", dependencies: ["Layers", "TestSupport"]),
+        .testTarget(
+            name: "DeformableAttentionTests", dependencies: ["DeformableAttention", "TestSupport"], exclude: ["Golden"]),
         .testTarget(name: "BoxesTests", dependencies: ["Boxes"]),
         .testTarget(
             name: "MatcherTests", dependencies: ["Matcher", "Boxes", "Tensors", "TestSupport"], exclude: ["Golden"]),
+        .testTarget(
+            name: "CheckpointTests", dependencies: ["Checkpoint", "Tensors", "TestSupport"], exclude: ["Golden"]),
+        .testTarget(
+            name: "DeformDETRTests", dependencies: ["DeformDETR", "Checkpoint", "Tensors", "TestSupport"],
+            exclude: ["Golden"]),
     ]
 )
