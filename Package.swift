@@ -35,7 +35,9 @@ let package = Package(
         .target(name: "Layers", dependencies: ["Tensors", "Checkpoint", "COneDNN", "CKernels"]),
         .target(name: "DeformableAttention", dependencies: ["Layers", "CKernels"]),
         .target(name: "Backbone", dependencies: ["Layers"]),
-        .target(name: "DeformDETR", dependencies: ["Backbone", "DeformableAttention", "Boxes", "Images"]),
+        .target(
+            name: "DeformDETR",
+            dependencies: ["Backbone", "Checkpoint", "DeformableAttention", "Boxes", "Images", "Tensors"]),
         .target(name: "Matcher", dependencies: ["Boxes"]),
 
         // The command.
@@ -46,5 +48,10 @@ let package = Package(
         // Tests.
         .target(name: "TestSupport", dependencies: ["Tensors", "Checkpoint"], path: "Tests/TestSupport"),
         .testTarget(name: "TensorsTests", dependencies: ["Tensors", "TestSupport"]),
+        .testTarget(
+            name: "CheckpointTests", dependencies: ["Checkpoint", "Tensors", "TestSupport"], exclude: ["Golden"]),
+        .testTarget(
+            name: "DeformDETRTests", dependencies: ["DeformDETR", "Checkpoint", "Tensors", "TestSupport"],
+            exclude: ["Golden"]),
     ]
 )

@@ -1,0 +1,82 @@
+// Writes safetensors files: `w.bin`, and the dumps that other implementations are compared with.
+
+import Tensors
+
+/// Writes float32 tensors as a safetensors file, one at a time.
+public enum SafetensorsWriter {
+    /// Writes all tensors of `source`, in its order.
+    ///
+    /// Only one tensor at a time is in memory. A reader of `path` sees the old file or the whole new one.
+    ///
+    /// - Parameters:
+    ///   - metadata: the strings of `__metadata__`.
+    ///   - alignment: every tensor begins at a multiple of this many bytes, a power of two from 4 on. The format allows
+    ///     no holes, so a larger alignment than 4 puts small byte tensors named `__padding__.N` between; readers of this
+    ///     target skip them.
+    /// - Throws: ``FileError``, ``CheckpointError`` from the source or when a name cannot be written.
+    public static func write(
+        _ source: some TensorSource, to path: String, metadata: [String: String] = [:], alignment: Int = 4
+    ) throws {
+        precondition(alignment >= 4 && alignment & (alignment - 1) == 0, "alignment \(alignment)")
+        var fields: [String] = []
+        if !metadata.isEmpty {
+            let strings = metadata.sorted { $0.key < $1.key }.map { "\(quoted($0.key)):\(quoted($0.value))" }
+            fields.append("\"\(Safetensors.metadataKey)\":{\(strings.joined(separator: ","))}")
+        }
+        var end = 0
+        var paddings: [Int] = []
+        for name in source.names {
+            guard let shape = source.shape(of: name) else {
+                throw CheckpointError.missingTensor(path: source.origin, name: name, expected: nil)
+            }
+            let padding = -end & (alignment - 1)
+            if padding > 0 {
+                fields.append(field("\(Safetensors.paddingPrefix)\(paddings.count)", "U8", [padding], end, padding))
+            }
+            paddings.append(padding)
+            end += padding
+            let byteCount = shape.count * MemoryLayout<Float>.size
+            fields.append(field(name, "F32", shape.dimensions, end, byteCount))
+            end += byteCount
+        }
+        var header = Array("{\(fields.joined(separator: ","))}".utf8)
+        header.append(contentsOf: repeatElement(UInt8(ascii: " "), count: -(8 + header.count) & (max(alignment, 8) - 1)))
+
+        let file = try AtomicFile(path: path)
+        try withUnsafeBytes(of: UInt64(header.count).littleEndian) { try file.write($0) }
+        try header.withUnsafeBytes { try file.write($0) }
+        let zeros = [UInt8](repeating: 0, count: alignment)
+        for (name, padding) in zip(source.names, paddings) {
+            try zeros.withUnsafeBytes { try file.write(UnsafeRawBufferPointer(rebasing: $0[..<padding])) }
+            try source.tensor(name).withElements { elements in
+                // Every platform that Swift runs on keeps floats in the file's byte order.
+                try file.write(UnsafeRawBufferPointer(elements))
+            }
+        }
+        try file.commit()
+    }
+
+    private static func field(_ name: String, _ type: String, _ shape: [Int], _ start: Int, _ byteCount: Int) -> String {
+        let dimensions = shape.map(String.init).joined(separator: ",")
+        return "\(quoted(name)):{\"dtype\":\"\(type)\",\"shape\":[\(dimensions)],"
+            + "\"data_offsets\":[\(start),\(start + byteCount)]}"
+    }
+
+    /// A JSON string.
+    private static func quoted(_ text: String) -> String {
+        var result = "\""
+        for scalar in text.unicodeScalars {
+            switch scalar {
+            case "\"": result += "\\\""
+            case "\\": result += "\\\\"
+            case "\n": result += "\\n"
+            case "\t": result += "\\t"
+            case _ where scalar.value < 0x20:
+                let digits = String(scalar.value, radix: 16)
+                result += "\\u" + String(repeating: "0", count: 4 - digits.count) + digits
+            default: result.unicodeScalars.append(scalar)
+            }
+        }
+        return result + "\""
+    }
+}

@@ -1,0 +1,22 @@
+// What a PyTorch checkpoint holds beside its tensors, as data that can do nothing.
+
+/// A value of the training script: options, epoch, schedule.
+public enum SideValue: Sendable, Equatable {
+    case none
+    case boolean(Bool)
+    case integer(Int)
+    case number(Double)
+    case string(String)
+    /// A list, tuple or set.
+    case list([SideValue])
+    /// A dictionary's entries with text keys, or the attributes of an `argparse.Namespace`.
+    case dictionary([String: SideValue])
+    /// A tensor, a very large integer, or what lies deeper or farther than anyone looks.
+    case omitted
+
+    /// The entry of a dictionary; nil when this is none or has no such key.
+    public subscript(key: String) -> SideValue? {
+        guard case .dictionary(let entries) = self else { return nil }
+        return entries[key]
+    }
+}

@@ -1,0 +1,49 @@
+// Where weights come from: a file, a renamed view of one, or memory. Layers never see which.
+
+import Tensors
+
+/// Named tensors that are materialised one at a time.
+public protocol TensorSource: Sendable {
+    /// What errors call this source: a file's path.
+    var origin: String { get }
+    /// All names, in a stable order.
+    var names: [String] { get }
+    /// The shape of a tensor, outermost axis first; nil when there is no such tensor. Reads nothing.
+    func shape(of name: String) -> Shape?
+    /// The tensor as float32.
+    ///
+    /// - Throws: ``CheckpointError/missingTensor(path:name:expected:)`` when there is no such tensor, other
+    ///   ``CheckpointError`` when its bytes are damaged.
+    func tensor(_ name: String) throws -> Tensor
+}
+
+/// Tensors in memory, in the order they were given.
+public struct TensorDictionary: TensorSource {
+    public let origin: String
+    public private(set) var names: [String] = []
+    private var tensors: [String: Tensor] = [:]
+
+    public init(origin: String = "memory", _ tensors: KeyValuePairs<String, Tensor> = [:]) {
+        self.origin = origin
+        for (name, tensor) in tensors { self[name] = tensor }
+    }
+
+    /// The tensor of that name; a new name goes to the end.
+    public subscript(name: String) -> Tensor? {
+        get { tensors[name] }
+        set {
+            if tensors[name] == nil, newValue != nil { names.append(name) }
+            if newValue == nil { names.removeAll { $0 == name } }
+            tensors[name] = newValue
+        }
+    }
+
+    public func shape(of name: String) -> Shape? { tensors[name]?.shape }
+
+    public func tensor(_ name: String) throws -> Tensor {
+        guard let tensor = tensors[name] else {
+            throw CheckpointError.missingTensor(path: origin, name: name, expected: nil)
+        }
+        return tensor
+    }
+}

@@ -1,0 +1,174 @@
+// A checkpoint as a model: its weights under official names, its configuration, its classes; and its conversion to `w.bin`.
+
+import Checkpoint
+import Foundation
+import Tensors
+
+/// A checkpoint of any known format and naming. Opening it reads the table of contents and compares it with the model's; weights
+/// are read when asked for.
+public struct ModelFile: Sendable {
+    /// The file as it is, with its own names and number formats.
+    public let file: WeightFile
+    public let configuration: Configuration
+    /// By class id (logit column); nil where a column has no name.
+    public let classNames: [String?]
+    /// What is odd or had to be assumed, for people.
+    public let warnings: [String]
+    /// The model's tensors under the official names, exactly those of ``Configuration/tensors``.
+    public var source: any TensorSource { weights }
+    private let weights: CanonicalWeights
+
+    /// Opens a checkpoint.
+    ///
+    /// - Parameter configurationFile: a Hugging Face style `config.json` that overrides what is found in or beside the checkpoint.
+    /// - Throws: ``CheckpointError`` naming the tensor or setting that is missing, extra, misshaped, contradictory or unsupported;
+    ///   ``FileError`` when the system refuses.
+    public static func open(_ path: String, configurationFile: String? = nil) throws -> ModelFile {
+        let file = try WeightFile.open(path)
+        var weights = try CanonicalWeights(file)
+        var warnings = file.warnings
+        let hints = try gatherHints(file, configurationFile, &warnings)
+        let detected = try ConfigurationDetector(weights: weights, hints: hints).detect()
+        let configuration = detected.configuration
+        if configuration.sharesHeads {
+            weights.removeHeadCopies()
+        } else if weights.headIndices("class_embed") == [0] {
+            weights.shareClassHead(count: configuration.headCount)
+        }
+        try requireTensors(configuration, weights)
+        return ModelFile(
+            file: file, configuration: configuration, classNames: try classNames(configuration, hints),
+            warnings: warnings + detected.warnings, weights: weights)
+    }
+
+    /// The format and naming, for people.
+    public var format: String {
+        let naming =
+            file.metadata[MetadataKey.version] != nil
+            ? "detect" : CheckpointNames.areHuggingFace(file.names) ? "Hugging Face names" : "official names"
+        return "\(file.format.rawValue), \(naming)"
+    }
+
+    /// A cursor at the root of the official names.
+    ///
+    /// - Parameter allowsNonfinite: hand out weights with NaN or infinity instead of throwing.
+    public func cursor(allowsNonfinite: Bool = false) -> WeightCursor {
+        WeightCursor(source, allowsNonfinite: allowsNonfinite)
+    }
+
+    /// Parameters that the file stores, each counted once, without the statistics of frozen batch normalisation.
+    public var parameterCount: Int {
+        var counted: Set<Int> = []
+        return configuration.tensors.reduce(0) { sum, tensor in
+            guard !tensor.isBuffer else { return sum }
+            if let start = weights.storedOffset(of: tensor.name), !counted.insert(start).inserted {
+                return sum
+            }
+            return sum + tensor.shape.count
+        }
+    }
+
+    // MARK: - Opening
+
+    private static func gatherHints(
+        _ file: WeightFile, _ configurationFile: String?, _ warnings: inout [String]
+    ) throws -> [ConfigurationHints] {
+        var hints: [ConfigurationHints] = []
+        if let configurationFile {
+            hints.append(
+                try ConfigurationHints(huggingFace: JSONValue(contentsOf: configurationFile), origin: configurationFile))
+        }
+        if let own = try ModelMetadata(file) {
+            // A converted file carries everything; a config.json beside it belongs to something else.
+            return hints + [ConfigurationHints(own.configuration, classNames: own.classNames, origin: file.path)]
+        }
+        let folder = file.path.lastIndex(of: "/").map { String(file.path[...$0]) } ?? ""
+        let beside = folder + "config.json"
+        if configurationFile == nil, access(beside, F_OK) == 0 {
+            let json = try JSONValue(contentsOf: beside)
+            if let type = json["model_type"], type != .string(ConfigurationHints.modelType) {
+                warnings.append("\(beside) is about another kind of model (\(type.kind)) and is ignored")
+            } else {
+                hints.append(try ConfigurationHints(huggingFace: json, origin: beside))
+            }
+        }
+        if let arguments = file.sideData["args"] {
+            hints.append(try ConfigurationHints(arguments: arguments, origin: file.path))
+        }
+        return hints
+    }
+
+    /// Compares the whole table of contents with the model's.
+    private static func requireTensors(_ configuration: Configuration, _ weights: CanonicalWeights) throws {
+        var expected: Set<String> = []
+        for tensor in configuration.tensors {
+            guard let found = weights.shape(of: tensor.name) else {
+                throw CheckpointError.missingTensor(path: weights.origin, name: tensor.name, expected: tensor.shape)
+            }
+            guard found == tensor.shape else {
+                throw CheckpointError.wrongShape(
+                    path: weights.origin, name: tensor.name, expected: tensor.shape, found: found)
+            }
+            expected.insert(tensor.name)
+        }
+        let extra = weights.names.filter { !expected.contains($0) }
+        guard extra.isEmpty else { throw CheckpointError.unexpectedTensors(path: weights.origin, names: extra) }
+    }
+
+    private static func classNames(
+        _ configuration: Configuration, _ hints: [ConfigurationHints]
+    ) throws -> [String?] {
+        let named = hints.first { $0.classNames?.isEmpty == false }
+        guard let named, let names = named.classNames else {
+            return configuration.classes == CocoClasses.names.count
+                ? CocoClasses.names : Array(repeating: nil, count: configuration.classes)
+        }
+        var result = [String?](repeating: nil, count: configuration.classes)
+        for (index, name) in names.sorted(by: { $0.key < $1.key }) {
+            guard result.indices.contains(index) else {
+                throw CheckpointError.configuration(
+                    path: named.origin, key: "class names", expected: "ids below \(configuration.classes)", found: "\(index)")
+            }
+            result[index] = name
+        }
+        return result
+    }
+
+    // MARK: - Converting
+
+    /// Writes the model as `w.bin`: a safetensors file with official names, float32, tensors 64-byte aligned, and the configuration
+    /// and class names in its metadata.
+    ///
+    /// - Parameter classNames: names by id in place of the checkpoint's.
+    /// - Throws: ``FileError``; ``CheckpointError`` when weights are damaged or not finite.
+    public func write(to path: String, classNames: [String?]? = nil, allowsNonfinite: Bool = false) throws {
+        let metadata = ModelMetadata(configuration: configuration, classNames: classNames ?? self.classNames)
+        let checked = CheckedTensors(
+            cursor: cursor(allowsNonfinite: allowsNonfinite), origin: file.path, tensors: configuration.tensors)
+        try SafetensorsWriter.write(checked, to: path, metadata: metadata.strings(), alignment: 64)
+    }
+}
+
+/// The model's tensors in the network's order, each checked as a layer would.
+private struct CheckedTensors: TensorSource {
+    let cursor: WeightCursor
+    let origin: String
+    let names: [String]
+    private let shapes: [String: Shape]
+
+    init(cursor: WeightCursor, origin: String, tensors: [Configuration.TensorDescription]) {
+        self.cursor = cursor
+        self.origin = origin
+        names = tensors.map(\.name)
+        shapes = Dictionary(tensors.map { ($0.name, $0.shape) }) { first, _ in first }
+    }
+
+    func shape(of name: String) -> Shape? { shapes[name] }
+
+    func tensor(_ name: String) throws -> Tensor {
+        guard let shape = shapes[name] else {
+            throw CheckpointError.missingTensor(path: origin, name: name, expected: nil)
+        }
+        return try cursor.tensor(name, shape)
+    }
+}

@@ -1,0 +1,85 @@
+// What `w.bin` says about its model in the strings of safetensors' `__metadata__`.
+
+import Checkpoint
+import Foundation
+
+/// The keys of the metadata.
+enum MetadataKey {
+    static let version = "detect_format_version"
+    static let configuration = "configuration"
+    static let classNames = "class_names"
+    static let dtype = "dtype"
+}
+
+/// The configuration and class names that a converted file carries.
+struct ModelMetadata {
+    static let version = "1"
+    static let dtype = "f32"
+
+    let configuration: Configuration
+    let classNames: [Int: String]
+
+    init(configuration: Configuration, classNames: [String?]) {
+        self.configuration = configuration
+        var names: [Int: String] = [:]
+        for (index, name) in classNames.enumerated() { names[index] = name }
+        self.classNames = names
+    }
+
+    /// Reads the metadata of a file; nil when it has not been written by this package.
+    ///
+    /// - Throws: ``CheckpointError`` when it has, but by a version that this one cannot read, or is damaged.
+    init?(_ file: WeightFile) throws {
+        guard let version = file.metadata[MetadataKey.version] else { return nil }
+        func require(_ key: String, _ expected: String, _ found: String?) throws {
+            guard found == expected else {
+                throw CheckpointError.configuration(
+                    path: file.path, key: "metadata '\(key)'", expected: "'\(expected)' (a newer version may have written it)",
+                    found: found.map { "'\($0.prefix(40))'" } ?? "none")
+            }
+        }
+        try require(MetadataKey.version, Self.version, version)
+        try require(MetadataKey.dtype, Self.dtype, file.metadata[MetadataKey.dtype])
+        let text = file.metadata[MetadataKey.configuration] ?? ""
+        // The strict reader first: it bounds what the decoder gets to see.
+        _ = try JSONValue(parsing: Array(text.utf8), origin: "\(file.path), metadata '\(MetadataKey.configuration)'")
+        do {
+            configuration = try JSONDecoder().decode(Configuration.self, from: Data(text.utf8))
+        } catch {
+            throw CheckpointError.configuration(
+                path: file.path, key: "metadata '\(MetadataKey.configuration)'", expected: "a configuration", found: "\(error)")
+        }
+        let names = try JSONValue(
+            parsing: Array((file.metadata[MetadataKey.classNames] ?? "").utf8),
+            origin: "\(file.path), metadata '\(MetadataKey.classNames)'")
+        guard case .array(let elements) = names, elements.count <= configuration.classes else {
+            throw CheckpointError.configuration(
+                path: file.path, key: "metadata '\(MetadataKey.classNames)'",
+                expected: "a list of at most \(configuration.classes) names", found: names.kind)
+        }
+        var classNames: [Int: String] = [:]
+        for (index, element) in elements.enumerated() {
+            switch element {
+            case .string(let name): classNames[index] = name
+            case .null: break
+            default:
+                throw CheckpointError.configuration(
+                    path: file.path, key: "metadata '\(MetadataKey.classNames)'", expected: "names or null", found: element.kind)
+            }
+        }
+        self.classNames = classNames
+    }
+
+    /// The strings to write.
+    func strings() throws -> [String: String] {
+        let encoder = JSONEncoder()
+        encoder.outputFormatting = [.sortedKeys]
+        let names = (0..<configuration.classes).map { classNames[$0] }
+        return [
+            MetadataKey.version: Self.version,
+            MetadataKey.dtype: Self.dtype,
+            MetadataKey.configuration: String(decoding: try encoder.encode(configuration), as: UTF8.self),
+            MetadataKey.classNames: String(decoding: try encoder.encode(names), as: UTF8.self),
+        ]
+    }
+}
