@@ -14,7 +14,8 @@ enum ClassNames {
     static func read(_ path: String) throws -> [String?] {
         let file = try MappedFile(path: path)
         guard file.bytes.count <= 1 << 24 else { throw failure(path, "a file of at most 16 MiB", "a larger one") }
-        let bytes = Array(file.bytes)
+        // A byte order mark says nothing in UTF-8.
+        let bytes = Array(file.bytes.starts(with: [0xEF, 0xBB, 0xBF]) ? file.bytes[3...] : file.bytes[...])
         let firstVisible = bytes.first { !" \t\r\n".utf8.contains($0) }
         if firstVisible == UInt8(ascii: "[") || firstVisible == UInt8(ascii: "{") {
             return try names(in: try JSONValue(parsing: bytes, origin: path), path)
@@ -102,7 +103,8 @@ enum ClassSelection {
         let closest = known.map { (name: $0, distance: distance(word.lowercased(), $0.lowercased())) }
             .sorted { ($0.distance, $0.name) < ($1.distance, $1.name) }.prefix(3).map { "'\($0.name)'" }
         return UsageError(
-            "--classes: no class is named '\(word)'; the closest of \(known.count) are \(closest.joined(separator: ", "))")
+            "--classes: no class is named '\(word)'; the closest of \(known.count) are \(closest.joined(separator: ", "))"
+        )
     }
 
     /// The Levenshtein distance: insertions, deletions and replacements between two words of up to 100 characters.

@@ -5,38 +5,46 @@ import ArgumentParser
 struct PredictCommand: RunnableCommand {
     static let configuration = CommandConfiguration(
         commandName: "predict",
-        abstract: "Find objects in images: JPEG and PNG files, and folders of them. (default)",
+        abstract: "Find objects in images (the default command).",
         usage: """
             detect <input> ... --weights <file> [options]
-                   detect convert | inspect | bench ...    (detect help <command> tells more)
+            detect convert | inspect | bench ...  (see detect help <command>)
             """,
         discussion: """
+            Inputs are JPEG and PNG files and folders of them, told apart by
+            content. Data goes to standard output, messages to standard error.
+            Copies with boxes drawn go to the output folder under the inputs'
+            names. Inputs are never overwritten.
+
             EXAMPLES:
               detect street.jpg --weights w.bin
-                  One line about the photo, and a copy with boxes in detections/street.jpg.
-              detect photos --recursive -w w.bin --format json --no-images > found.json
-                  Everything below a folder, as JSON; no copies.
-              detect photos -w w.bin --classes person,dog --threshold 0.7 --save-crops
-                  Only persons and dogs that are rather certain, each cut out into a file.
-              find . -name '*.png' -print0 | detect - -0 -w w.bin --format jsonl
-                  A list of files from another program; one JSON record a line, as soon as it is known.
+                a line about the photo, and a copy with boxes in detections/
+              detect photos -r -w w.bin --format json --no-images > found.json
+                everything below a folder, as JSON, without copies
+              detect photos -w w.bin --classes person,dog --save-crops
+                only persons and dogs, each cut out into a file of its own
+              find . -name '*.png' -print0 | detect - -0 -w w.bin -f jsonl
+                a list of files; a record a line, as soon as it is known
 
-            OUTPUT:
-              Data goes to standard output, messages to standard error. Copies are written to the output folder under
-              the inputs' names, from the folder that holds all of them on. Inputs are never overwritten.
+            FORMATS:
               text   a.jpg: 640x480, 3 person, 1 dog (612 ms)
-              json   [{"path", "status", "width", "height", "detections": [{"class_id", "label", "score", "box"}], "ms"}]
-                     with box = [x_min, y_min, x_max, y_max] in pixels; a failed image has status "error" and "error"
+              json   an array of {path, status, width, height, detections:
+                     [{class_id, label, score, box: [x_min, y_min, x_max,
+                     y_max] in pixels}], ms}; a failed image has status
+                     "error" and {code, message}
               jsonl  the same records, one a line
-              coco   [{"image_id", "category_id", "bbox", "score"}] for pycocotools; image_id is the number in the file's
-                     name if every input has one of its own, otherwise its place in the order of the inputs, from 1
+              coco   results for pycocotools. image_id is the number in the
+                     file's name if every input has one of its own, or else
+                     the input's place in the run, from 1
               csv    a row a detection
-              yolo   labels/NAME.txt in the output folder: class cx cy w h confidence
+              yolo   labels/NAME.txt in the output folder for each image:
+                     class cx cy w h confidence
               voc    annotations/NAME.xml in the output folder
-              A label file's name keeps the image's extension when another input has taken the name: x.png.txt.
+                     (x.png.txt where another input has the name x.txt)
 
             EXIT STATUS:
-              0 all inputs done, 1 some failed, 2 nothing could be done, 64 wrong call, 130 interrupted
+              0 all inputs done, 1 some failed, 2 nothing could be done,
+              64 wrong call, 130 interrupted
             """)
 
     @Argument(help: "Image files, folders, or - for a list of paths on standard input.", completion: .file())

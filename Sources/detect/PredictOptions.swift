@@ -116,7 +116,8 @@ struct ModelOptions: Sendable {
     ///
     /// - Throws: ``FileError``.
     func fileIdentities() throws -> Set<FileIdentity> {
-        Set(try [weights, configuration, namesFile].compactMap { $0 }.map { try FileStatus(of: FilePath($0)).identity })
+        Set(
+            try [weights, configuration, namesFile].compactMap { $0 }.map { try FileStatus(of: FilePath($0)).identity })
     }
 
     /// Loads the network.

@@ -89,10 +89,10 @@ final class ResultWriter {
                 }
             }
             return .success(content)
-        } catch let error as FileError where [ENOSPC, EDQUOT, EROFS].contains(error.systemCode) {
-            throw error
         } catch {
-            return .failure(Failure(error))
+            let failure = Failure(error)
+            if failure.code == "disk_full" { throw failure }
+            return .failure(failure)
         }
     }
 
