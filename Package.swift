@@ -18,9 +18,14 @@ let package = Package(
     targets: [
         // C: system libraries behind status codes, and the loops that need run-time instruction-set dispatch.
         .target(name: "COneDNN", linkerSettings: [.linkedLibrary("dnnl")]),
+        .systemLibrary(
+            name: "CFreeType", pkgConfig: "freetype2",
+            providers: [.apt(["libfreetype-dev", "pkg-config"]), .brew(["freetype"])]),
         .target(
-            name: "CImageCodecs",
-            linkerSettings: [.linkedLibrary("jpeg"), .linkedLibrary("png"), .linkedLibrary("freetype")]),
+            name: "CImageCodecs", dependencies: ["CFreeType"], exclude: ["DejaVuSans-LICENSE.txt"],
+            linkerSettings: [
+                .linkedLibrary("jpeg"), .linkedLibrary("png"), .linkedLibrary("z"), .linkedLibrary("freetype"),
+            ]),
         .target(
             name: "CKernels",
             linkerSettings: [.linkedLibrary("gomp", .when(platforms: [.linux])), .linkedLibrary("m")]),
@@ -53,5 +58,8 @@ let package = Package(
         .testTarget(
             name: "DeformDETRTests", dependencies: ["DeformDETR", "Checkpoint", "Tensors", "TestSupport"],
             exclude: ["Golden"]),
+        .testTarget(name: "DetectTests", dependencies: ["detect", "TestSupport"]),
+        .testTarget(name: "ImagesTests", dependencies: ["Images", "TestSupport"], exclude: ["Golden"]),
+        .executableTarget(name: "pixel-probe", dependencies: ["Images"], path: "Tests/PixelProbe"),
     ]
 )

@@ -39,8 +39,6 @@ struct ImageFiles: Sendable {
 
     /// Writes the part of `image` in a detection's box; nothing for a box outside the image.
     func writeCrop(_ image: Image, _ detection: Detection, to path: @autoclosure () throws -> String) throws {
-        let box = detection.box.clamped(width: Float(image.width), height: Float(image.height))
-        guard box.width >= 1, box.height >= 1 else { return }
-        try image.cropped(to: box).write(to: path())
+        try image.cropped(to: detection.box)?.write(to: path())
     }
 }

@@ -20,7 +20,20 @@ enum Interruption {
         // Touched here first, so that the handler finds both ready.
         received.store(0, ordering: .relaxed)
         isGuarding.store(false, ordering: .relaxed)
-        for number in [SIGINT, SIGTERM, SIGHUP] { signal(number, handler) }
+        for number in [SIGINT, SIGTERM, SIGHUP] where !isIgnored(number) { signal(number, handler) }
+    }
+
+    /// Whoever started us may want a signal to be ignored, as `nohup` does.
+    private static func isIgnored(_ number: Int32) -> Bool {
+        var action = sigaction()
+        guard sigaction(number, nil, &action) == 0 else { return false }
+        #if os(Linux)
+            let current = action.__sigaction_handler.sa_handler
+        #else
+            let current = action.__sigaction_u.__sa_handler
+        #endif
+        // SIG_IGN is the address 1; functions have no other comparison.
+        return unsafeBitCast(current, to: Int.self) == 1
     }
 
     private static let handler: @convention(c) (Int32) -> Void = { number in
