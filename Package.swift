@@ -48,7 +48,7 @@ let package = Package(
         // The command.
         .executableTarget(
             name: "detect",
-            dependencies: ["DeformDETR", .product(name: "ArgumentParser", package: "swift-argument-parser")]),
+            dependencies: ["DeformDETR", "Checkpoint", "Tensors", .product(name: "ArgumentParser", package: "swift-argument-parser")]),
 
         // Tests.
         .target(name: "TestSupport", dependencies: ["Tensors", "Checkpoint"], path: "Tests/TestSupport"),
@@ -64,6 +64,7 @@ let package = Package(
         .testTarget(
             name: "DeformDETRTests", dependencies: ["DeformDETR", "Checkpoint", "Tensors", "TestSupport"],
             exclude: ["Golden"]),
+        .testTarget(name: "DetectTests", dependencies: ["detect", "TestSupport"]),
         .testTarget(name: "ImagesTests", dependencies: ["Images", "TestSupport"], exclude: ["Golden"]),
         .executableTarget(name: "pixel-probe", dependencies: ["Images"], path: "Tests/PixelProbe"),
     ]

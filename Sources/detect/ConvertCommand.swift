@@ -1,0 +1,77 @@
+// `detect convert`: any known checkpoint to `w.bin`, which loads at once and carries its configuration and class names.
+
+import ArgumentParser
+import DeformDETR
+import Tensors
+
+struct ConvertCommand: RunnableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "convert",
+        abstract: "Turn a checkpoint into w.bin: one file that carries everything and loads at once.",
+        discussion: """
+            Reads the authors' .pth, Hugging Face safetensors (with a config.json beside the file, if there is one) and
+            pytorch_model.bin. The result is a valid safetensors file; its metadata holds configuration and class names.
+
+            EXAMPLE:
+              detect convert r50_deformable_detr-checkpoint.pth --output w.bin
+            """)
+
+    @Argument(help: "The checkpoint; told apart by content.", completion: .file())
+    var source: String
+
+    @Option(name: .shortAndLong, help: "Where to write.", completion: .file())
+    var output: String
+
+    @Option(help: "How the weights are stored; this version: f32.")
+    var dtype: Precision = .f32
+
+    @Option(
+        help: ArgumentHelp(
+            "Class names in place of the checkpoint's: a name a line, a JSON array, {\"0\": \"name\"}, or a config.json.",
+            valueName: "file"),
+        completion: .file())
+    var names: String?
+
+    @Option(
+        help: ArgumentHelp(
+            "A config.json that overrides what is found in or beside the checkpoint.", valueName: "file"),
+        completion: .file())
+    var config: String?
+
+    @Flag(help: "Accept weights that contain NaN or infinity.")
+    var allowNonfinite = false
+
+    @Flag(name: .shortAndLong, help: "Say nothing but errors.")
+    var quiet = false
+
+    func execute() throws -> Int32 {
+        try dtype.checkSupported("--dtype")
+        guard !output.isEmpty else { throw UsageError("--output: expected a file, found an empty argument") }
+        let sources = try [source, names, config].compactMap { $0 }.map { try FileStatus(of: FilePath($0)).identity }
+        try OutputFolder.refuse(output, ifAmong: Set(sources))
+
+        let messages = Messages(level: quiet ? .quiet : .normal, color: .auto)
+        let model = try ModelFile.open(source, configurationFile: config)
+        for warning in model.warnings { messages.warning(warning) }
+        let classNames = try names.map { try namesFitting(model, from: $0) }
+        let (_, milliseconds) = try timed {
+            try Interruption.guarded {
+                try model.write(to: output, classNames: classNames, allowsNonfinite: allowNonfinite)
+            }
+        }
+        messages.note("\(source): \(model.format), \(model.configuration.summary)")
+        messages.note("wrote \(output) in \(decimal(milliseconds / 1000, 1)) s")
+        return Interruption.isRequested ? Interruption.exitStatus : ExitStatus.success.rawValue
+    }
+
+    /// The names in `file`, one for each of the model's classes.
+    private func namesFitting(_ model: ModelFile, from file: String) throws -> [String?] {
+        let names = try ClassNames.read(file)
+        let count = model.configuration.classes
+        guard names.count <= count else {
+            throw UsageError(
+                "\(file): expected at most \(count) class names, as many as the model has, found \(names.count)")
+        }
+        return names + Array(repeating: nil, count: count - names.count)
+    }
+}

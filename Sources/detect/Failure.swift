@@ -1,0 +1,64 @@
+// What can go wrong in the command itself, and the exit status that each thing leads to (interfaces of the command).
+
+import Tensors
+
+/// The command's exit statuses.
+enum ExitStatus: Int32 {
+    /// All inputs done; finding nothing in them is success.
+    case success = 0
+    /// Finished, but some inputs failed.
+    case someFailed = 1
+    /// Nothing could be done: weights, no usable input, output not writable.
+    case nothingDone = 2
+    /// The command was called wrongly.
+    case usage = 64
+    /// Ctrl-C.
+    case interrupted = 130
+}
+
+/// The command was called in a way that cannot be carried out.
+struct UsageError: DiagnosedError {
+    let description: String
+    var code: String { "usage" }
+
+    init(_ description: String) { self.description = description }
+}
+
+/// Why one input could not be done, or why the run cannot go on.
+struct Failure: DiagnosedError, Equatable {
+    let code: String
+    let description: String
+
+    init(code: String, _ description: String) {
+        self.code = code
+        self.description = description
+    }
+
+    /// Any library's error, with its own code where it has one.
+    init(_ error: any Error) {
+        let diagnosed = error as? any DiagnosedError
+        self.init(code: diagnosed?.code ?? "internal", diagnosed?.description ?? "\(error)")
+    }
+
+    /// The sentence about `path` without the path in front, which the caller shows itself.
+    func message(about path: String) -> String {
+        description.hasPrefix(path + ": ") ? String(description.dropFirst(path.count + 2)) : description
+    }
+}
+
+/// The reader of our standard output has gone: the run ends without a word.
+struct ClosedPipe: Error {}
+
+extension String {
+    /// The text with control characters made visible, so that a file's name cannot command the terminal.
+    var printable: String {
+        guard unicodeScalars.contains(where: { $0.properties.generalCategory == .control }) else { return self }
+        return unicodeScalars.reduce(into: "") { result, scalar in
+            if scalar.properties.generalCategory == .control {
+                result += scalar.escaped(asASCII: true)
+            } else {
+                result.unicodeScalars.append(scalar)
+            }
+        }
+    }
+}

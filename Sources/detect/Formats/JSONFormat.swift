@@ -1,0 +1,89 @@
+// The `json` and `jsonl` forms: `{"path", "status", "width", "height", "detections", "ms"}`, and for a failed image
+// `{"path", "status", "error"}`.
+
+import DeformDETR
+
+/// JSON values as text.
+enum JSONText {
+    /// A string in quotes.
+    static func string(_ text: String) -> String {
+        var result = "\""
+        for scalar in text.unicodeScalars {
+            switch scalar {
+            case "\"": result += "\\\""
+            case "\\": result += "\\\\"
+            case "\n": result += "\\n"
+            case "\r": result += "\\r"
+            case "\t": result += "\\t"
+            case _ where scalar.value < 0x20 || scalar.value == 0x7F:
+                result += "\\u" + String(String(0x10000 + scalar.value, radix: 16).dropFirst())
+            default: result.unicodeScalars.append(scalar)
+            }
+        }
+        return result + "\""
+    }
+
+    /// The shortest text that reads back as the same float.
+    ///
+    /// - Precondition: finite; JSON has no other numbers.
+    static func number(_ value: Float) -> String {
+        precondition(value.isFinite, "\(value) in JSON")
+        return "\(value)"
+    }
+
+    static func object(_ members: [(String, String)]) -> String {
+        "{" + members.map { "\(string($0)):\($1)" }.joined(separator: ",") + "}"
+    }
+
+    static func array(_ elements: some Sequence<String>) -> String { "[" + elements.joined(separator: ",") + "]" }
+}
+
+/// One array of records.
+struct JSONFormat: RecordFormat {
+    private var isFirst = true
+
+    var beginning: String { "[" }
+    var ending: String { isFirst ? "]\n" : "\n]\n" }
+
+    mutating func text(for record: ImageRecord) -> String {
+        defer { isFirst = false }
+        return (isFirst ? "\n" : ",\n") + JSONLinesFormat.object(record)
+    }
+}
+
+/// A record a line.
+struct JSONLinesFormat: RecordFormat {
+    mutating func text(for record: ImageRecord) -> String { Self.object(record) + "\n" }
+
+    static func object(_ record: ImageRecord) -> String {
+        let path = ("path", JSONText.string(record.input.path.text))
+        switch record.result {
+        case .success(let content):
+            let times = content.times
+            let milliseconds = [
+                ("decode", times.decode), ("preprocess", times.preprocess), ("network", times.network),
+                ("total", times.total),
+            ]
+            return JSONText.object([
+                path, ("status", "\"ok\""), ("width", "\(content.width)"), ("height", "\(content.height)"),
+                ("detections", JSONText.array(content.detections.map(object))),
+                ("ms", JSONText.object(milliseconds.map { ($0, decimal($1, 3)) })),
+            ])
+        case .failure(let failure):
+            let error = [
+                ("code", JSONText.string(failure.code)),
+                ("message", JSONText.string(failure.message(about: record.input.path.text))),
+            ]
+            return JSONText.object([path, ("status", "\"error\""), ("error", JSONText.object(error))])
+        }
+    }
+
+    private static func object(_ detection: Detection) -> String {
+        let box = detection.box
+        return JSONText.object([
+            ("class_id", "\(detection.classID)"), ("label", JSONText.string(detection.label)),
+            ("score", JSONText.number(detection.score)),
+            ("box", JSONText.array([box.xMin, box.yMin, box.xMax, box.yMax].map(JSONText.number))),
+        ])
+    }
+}

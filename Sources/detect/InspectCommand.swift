@@ -1,0 +1,86 @@
+// `detect inspect`: what a file of weights is. Only its table of contents is read.
+
+import ArgumentParser
+import Checkpoint
+import DeformDETR
+import Tensors
+
+struct InspectCommand: RunnableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "inspect",
+        abstract: "Show a checkpoint's variant, configuration, classes and tensors, without loading it.")
+
+    @Argument(help: "The checkpoint; told apart by content.", completion: .file())
+    var file: String
+
+    @Option(
+        help: ArgumentHelp(
+            "A config.json that overrides what is found in or beside the checkpoint.", valueName: "file"),
+        completion: .file())
+    var config: String?
+
+    func execute() throws -> Int32 {
+        let output = StandardOutput()
+        // The table of contents helps most when the model is not one that runs, so it does not wait for that.
+        let weights = try WeightFile.open(file)
+        let model = Result { try ModelFile.open(file, configurationFile: config) }
+        if case .success(let model) = model {
+            try output.write(Self.description(of: model))
+        } else {
+            try output.write("\(file.printable): \(weights.format.rawValue)\n")
+        }
+        try output.write(Self.contents(of: weights))
+        try output.flush()
+        for warning in try model.get().warnings { StandardError.write("detect: warning: \(warning.printable)\n") }
+        return ExitStatus.success.rawValue
+    }
+
+    private static func description(of model: ModelFile) -> String {
+        let configuration = model.configuration
+        let names = model.classNames.enumerated().compactMap { id, name in name.map { "\(id) \($0.printable)" } }
+        let fields = [
+            ("variant", configuration.variantName),
+            ("configuration", configuration.summary),
+            ("refinement", configuration.refinement ? "yes" : "no"),
+            ("two-stage", configuration.twoStage ? "yes" : "no"),
+            ("points", "\(configuration.encoderPoints) encoder, \(configuration.decoderPoints) decoder"),
+            ("feed-forward", "\(configuration.feedForwardWidth)"),
+            ("parameters", grouped(model.parameterCount)),
+            (
+                "classes",
+                "\(configuration.classes)" + (names.isEmpty ? ", no names" : ": " + names.joined(separator: ", "))
+            ),
+        ]
+        return "\(model.file.path.printable): \(model.format)\n" + fields.map(field).joined()
+    }
+
+    private static func contents(of file: WeightFile) -> String {
+        let types = Dictionary(grouping: file.entries, by: \.elementType).sorted { $0.key.rawValue < $1.key.rawValue }
+        let summary = types.map { type, entries in
+            "\(type.rawValue) \(counted(entries.count, "tensor")) \(grouped(entries.reduce(0) { $0 + $1.byteCount })) bytes"
+        }
+        let width = file.entries.map { $0.name.printable.count }.max() ?? 0
+        let lines = file.entries.map { entry in
+            let name = entry.name.printable
+            let type = entry.elementType.rawValue
+            return "  \(name)\(spaces(width - name.count + 2))\(type)\(spaces(6 - type.count))\(entry.shape)\n"
+        }
+        return field("dtypes", summary.joined(separator: ", ")) + field("tensors", "\(file.entries.count)")
+            + lines.joined()
+    }
+
+    private static func field(_ name: String, _ value: String) -> String {
+        name + spaces(16 - name.count) + value + "\n"
+    }
+
+    private static func spaces(_ count: Int) -> String { String(repeating: " ", count: max(1, count)) }
+
+    /// `40,069,665`.
+    private static func grouped(_ number: Int) -> String {
+        let digits = Array(String(number))
+        return digits.indices.reduce(into: "") { text, index in
+            if index > 0, (digits.count - index) % 3 == 0 { text += "," }
+            text.append(digits[index])
+        }
+    }
+}

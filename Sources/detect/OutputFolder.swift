@@ -1,0 +1,64 @@
+// The folder that results go to. Every file that the command writes passes through here, so that no input is overwritten.
+
+#if canImport(Glibc)
+    import Glibc
+#else
+    import Darwin
+#endif
+import Tensors
+
+/// Makes folders and guards the user's own files.
+struct OutputFolder: Sendable {
+    let path: String
+    /// Files that are read in this run: images, weights, names.
+    let protected: Set<FileIdentity>
+
+    /// The full path for the file `name`, whose folder exists after the call.
+    ///
+    /// - Throws: ``FileError`` when a folder cannot be made, ``Failure`` when the file is one that is read.
+    func place(for name: String) throws -> String {
+        let place = full(name)
+        try Self.refuse(place, ifAmong: protected)
+        try Self.makeFolder(FilePath(place).folder.text)
+        return place
+    }
+
+    /// Throws before any work when one of `names` is a file that is read.
+    func check(_ names: some Sequence<String>) throws {
+        for name in names { try Self.refuse(full(name), ifAmong: protected) }
+    }
+
+    private func full(_ name: String) -> String { FilePath(path).appending(Array(name.utf8)).text }
+
+    /// - Throws: ``UsageError`` when `place` is one of `protected`, however it is spelled or linked.
+    static func refuse(_ place: String, ifAmong protected: Set<FileIdentity>) throws {
+        if let status = try? FileStatus(of: FilePath(place)), protected.contains(status.identity) {
+            throw UsageError("\(place): would overwrite a file that this run reads; choose another place to write to")
+        }
+    }
+
+    /// Makes a folder and those above it.
+    static func makeFolder(_ path: String) throws {
+        if mkdir(path, 0o777) == 0 { return }
+        switch errno {
+        case EEXIST:
+            guard try FileStatus(of: FilePath(path)).kind == .folder else {
+                throw FileError(path: path, action: "make the folder", systemCode: ENOTDIR)
+            }
+        case ENOENT:
+            let parent = FilePath(path).folder.text
+            guard parent != path else { throw FileError(path: path, action: "make the folder", systemCode: ENOENT) }
+            try makeFolder(parent)
+            guard mkdir(path, 0o777) == 0 || errno == EEXIST else {
+                throw FileError(path: path, action: "make the folder", systemCode: errno)
+            }
+        default: throw FileError(path: path, action: "make the folder", systemCode: errno)
+        }
+    }
+
+    /// Makes the folder and sees whether files can be made in it.
+    func prepare() throws {
+        try Self.makeFolder(path)
+        guard access(path, W_OK | X_OK) == 0 else { throw FileError(path: path, action: "write to", systemCode: errno) }
+    }
+}

@@ -1,0 +1,78 @@
+// Where results go: names that mirror the input tree inside the output folder, one for each input and never the same for two.
+
+import Tensors
+
+/// Names every file that a run can write, before anything is written.
+///
+/// Names are relative to the deepest folder that holds all inputs the user named: `photos/` becomes `detections/x.jpg`,
+/// `a/` and `b/` become `detections/a/x.jpg` and `detections/b/x.jpg`. So no name can lead out of the output folder.
+struct OutputNames: Sendable {
+    /// The files of one input, relative to the output folder.
+    struct Names: Sendable {
+        /// The annotated copy.
+        let image: String
+        /// Its YOLO labels.
+        let yolo: String
+        /// Its VOC annotation.
+        let voc: String
+        let kind: ImageKind
+
+        /// The crop of one detection.
+        /// - Parameter number: the detection's place in the image, from 1.
+        func crop(label: String, number: Int) -> String {
+            // A class called "../x" must not lead anywhere else.
+            let kept = String(label.printable.map { $0 == "/" || $0 == "\\" ? "_" : $0 }.prefix(60))
+            let folder = kept.isEmpty || kept.allSatisfy({ $0 == "." }) ? "_" : kept
+            return "crops/\(folder)/\(FilePath(image).withoutExtension.text)-\(number).\(kind.rawValue)"
+        }
+    }
+
+    private let names: [Names]
+
+    /// - Parameter roots: the folders that the user named, and those of the files that the user named.
+    init(inputs: [Input], roots: [FilePath], workingFolder: FilePath) {
+        let base = Self.commonFolder(of: roots.map { $0.absoluteComponents(in: workingFolder) })
+        var taken: Set<FilePath> = []
+        var known: [FilePath: Names] = [:]
+        names = inputs.map { input in
+            let components = input.path.absoluteComponents(in: workingFolder).dropFirst(base)
+            let path = FilePath(bytes: Array(components.joined(separator: [UInt8(ascii: "/")])))
+            // The same file twice in a list has one result.
+            if let names = known[path] { return names }
+            let kind = input.kind ?? (path.fileExtension == "png" ? .png : .jpeg)
+            let image = kind.matches(fileExtension: path.fileExtension) ? path : path.adding(".\(kind.rawValue)")
+            func name(_ folder: String, _ suffix: String) -> String {
+                Self.unused([path.withoutExtension.text, path.text].map { "\(folder)/\($0).\(suffix)" }, &taken)
+            }
+            let names = Names(
+                image: Self.unused([image.text], &taken), yolo: name("labels", "txt"), voc: name("annotations", "xml"),
+                kind: kind)
+            known[path] = names
+            return names
+        }
+    }
+
+    /// The names for the input of that place.
+    subscript(index: Int) -> Names { names[index] }
+
+    /// How many leading components all paths share.
+    private static func commonFolder(of folders: [[[UInt8]]]) -> Int {
+        guard let first = folders.first else { return 0 }
+        return folders.dropFirst().reduce(first.count) { count, folder in
+            zip(first, folder).prefix(count).prefix { $0 == $1 }.count
+        }
+    }
+
+    /// The first of `candidates` that no other input has, or the last with a number.
+    private static func unused(_ candidates: [String], _ taken: inout Set<FilePath>) -> String {
+        for candidate in candidates where taken.insert(FilePath(candidate)).inserted { return candidate }
+        let last = FilePath(candidates.last ?? "")
+        let suffix = last.fileExtension.isEmpty ? "" : String(last.text.suffix(last.fileExtension.count + 1))
+        var number = 2
+        while true {
+            let name = "\(last.withoutExtension.text)_\(number)\(suffix)"
+            if taken.insert(FilePath(name)).inserted { return name }
+            number += 1
+        }
+    }
+}

@@ -1,0 +1,116 @@
+// Three stages on three threads: decode and prepare the next images, run the network, annotate and write the last ones.
+// Results leave in input order; the queues between the stages are bounded, so memory is.
+
+import DeformDETR
+import Tensors
+
+/// Runs all inputs through the detector.
+struct Pipeline {
+    let detector: Detector
+    let options: PredictOptions
+    /// Wanted classes; nil for all.
+    let classes: Set<Int>?
+    let inputs: [Input]
+
+    /// An input on its way to the network.
+    private struct Prepared: Sendable {
+        let index: Int
+        let result: Result<Ready, Failure>
+    }
+
+    private struct Ready: Sendable {
+        /// Kept only when something will be cut or drawn from it.
+        let original: Image?
+        let prepared: Detector.PreparedImage
+        let times: Times
+    }
+
+    /// An input on its way to the files.
+    private struct Detected: Sendable {
+        let record: ImageRecord
+        let original: Image?
+    }
+
+    /// Bytes of decoded images that wait for the next stage.
+    private static let waitingBytes = 48 << 20
+
+    /// Runs on the calling thread, where the network stays: its thread pool belongs to one thread.
+    ///
+    /// - Returns: how the run ended.
+    func run(_ writer: ResultWriter, record: ((String, Tensor) -> Void)? = nil) -> ResultWriter.Summary {
+        let prepared = Channel<Prepared>(maximumCount: 4, maximumCost: Self.waitingBytes)
+        let detected = Channel<Detected>(maximumCount: 4, maximumCost: Self.waitingBytes)
+        let reading = BackgroundTask("detect.read") { read(into: prepared) }
+        // Only the writing thread touches the writer until it has ended.
+        nonisolated(unsafe) let writer = writer
+        let writing = BackgroundTask("detect.write") {
+            while let next = detected.receive() {
+                guard writer.write(next.record, original: next.original) else { return detected.cancel() }
+            }
+        }
+        let numbers = ImageNumbers.numbers(of: inputs)
+        while !Interruption.isRequested, let next = prepared.receive() {
+            let original = try? next.result.get().original
+            let result = ImageRecord(
+                input: inputs[next.index], index: next.index, imageID: numbers[next.index],
+                result: detect(next.result, record: record))
+            guard detected.send(Detected(record: result, original: original), cost: byteCount(original)) else { break }
+        }
+        prepared.cancel()
+        detected.finish()
+        reading.wait()
+        writing.wait()
+        return writer.finish(isInterrupted: Interruption.isRequested)
+    }
+
+    private func read(into channel: Channel<Prepared>) {
+        // One thread here: the network has the rest.
+        Parallel.withThreadCount(1) {
+            for index in inputs.indices {
+                let result = Result { try prepare(inputs[index]) }.mapError(Failure.init)
+                let bytes = (try? result.get()).map { byteCount($0.original) + $0.prepared.pixels.count * 4 } ?? 0
+                guard channel.send(Prepared(index: index, result: result), cost: bytes) else { return }
+            }
+            channel.finish()
+        }
+    }
+
+    private func prepare(_ input: Input) throws -> Ready {
+        var times = Times()
+        let image: Image
+        let prepared: Detector.PreparedImage
+        (image, times.decode) = try timed { try options.images.read(input) }
+        (prepared, times.preprocess) = timed { detector.prepare(image) }
+        return Ready(original: options.keepsOriginals ? image : nil, prepared: prepared, times: times)
+    }
+
+    private func detect(
+        _ ready: Result<Ready, Failure>, record: ((String, Tensor) -> Void)?
+    ) -> Result<ImageRecord.Content, Failure> {
+        Result {
+            let ready = try ready.get()
+            var times = ready.times
+            let detections: [Detection]
+            (detections, times.network) = try timed {
+                // With a choice of classes the others must not use up the places.
+                let found = try detector.detect(
+                    in: ready.prepared, threshold: options.threshold, topK: classes == nil ? options.topK : .max,
+                    record: record)
+                guard let classes else { return found }
+                return Array(found.filter { classes.contains($0.classID) }.prefix(options.topK))
+            }
+            for detection in detections {
+                let box = detection.box
+                guard [detection.score, box.xMin, box.yMin, box.xMax, box.yMax].allSatisfy(\.isFinite) else {
+                    throw Failure(
+                        code: "nonfinite_output", "the network's result is not finite; are these weights damaged?")
+                }
+            }
+            return ImageRecord.Content(
+                width: ready.prepared.originalWidth, height: ready.prepared.originalHeight, detections: detections,
+                times: times)
+        }.mapError(Failure.init)
+    }
+
+    private func byteCount(_ image: Image?) -> Int { image.map { $0.pixels.count } ?? 0 }
+}

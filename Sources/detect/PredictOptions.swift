@@ -1,0 +1,131 @@
+// The default command's arguments after validation: once this exists, nothing about the call can be wrong any more.
+
+import DeformDETR
+import Tensors
+
+/// What a run of the default command does.
+struct PredictOptions: Sendable {
+    let inputs: [String]
+    let isRecursive: Bool
+    let isNULSeparated: Bool
+
+    let model: ModelOptions
+    let threshold: Float
+    let topK: Int
+    /// Names or ids; nil for all.
+    let classes: [String]?
+
+    let images: ImageFiles
+    let format: OutputFormat
+    /// Protects the files of the model; the run adds its inputs.
+    var folder: OutputFolder
+    let writesImages: Bool
+    let savesCrops: Bool
+    let dump: String?
+
+    let messageLevel: Messages.Level
+    let color: Terminal.Color
+
+    /// Whether decoded images are needed after the network has seen them.
+    var keepsOriginals: Bool { writesImages || savesCrops }
+    /// Whether anything goes to the output folder.
+    var writesFiles: Bool { keepsOriginals || format.file != nil }
+
+    /// - Throws: ``UsageError`` for a value that cannot be meant; ``FileError`` for a named file that cannot be read.
+    init(_ arguments: PredictCommand) throws {
+        let (choice, input, output) = (arguments.choice, arguments.input, arguments.output)
+        inputs = arguments.inputs
+        isRecursive = input.recursive
+        isNULSeparated = input.nulSeparated
+        let lists = inputs.count { $0 == "-" }
+        if lists > 1 { throw UsageError("-: expected standard input once among the inputs, found \(lists) times") }
+        if isNULSeparated, lists == 0 { throw UsageError("-0 is for a list on standard input: add - to the inputs") }
+        if inputs.contains("") { throw UsageError("input: expected a path, found an empty argument") }
+
+        model = try ModelOptions(arguments.model)
+        threshold = choice.threshold
+        guard 0...1 ~= threshold else {
+            throw UsageError("--threshold: expected a number from 0 to 1, found \(threshold)")
+        }
+        topK = try Self.number(choice.topK, "--top-k", 1...1_000_000)
+        classes = try choice.classes.map { list in
+            let words = list.split(separator: ",").map { trimmed($0) }.filter { !$0.isEmpty }
+            guard !words.isEmpty else { throw UsageError("--classes: expected names or ids, found none") }
+            return words
+        }
+
+        let lineWidth = try output.lineWidth.map { try Self.number($0, "--line-width", 1...1000) }
+        let maximumPixels = try Self.number(input.maxPixels, "--max-pixels", 1...65_535 * 65_535)
+        images = ImageFiles(
+            decoding: DecodingOptions(
+                maximumPixels: maximumPixels, exifOrientation: input.exif == .apply ? .apply : .ignore,
+                allowsTruncated: input.allowTruncated),
+            annotation: AnnotationStyle(
+                lineWidth: lineWidth, showsLabels: !output.noLabels, showsScores: !output.noScores))
+
+        format = output.format
+        guard !output.output.isEmpty else { throw UsageError("--output: expected a folder, found an empty argument") }
+        folder = OutputFolder(path: output.output, protected: try model.fileIdentities())
+        writesImages = !output.noImages
+        savesCrops = output.saveCrops
+        dump = output.dump
+        if dump == "" { throw UsageError("--dump: expected a file, found an empty argument") }
+
+        let message = arguments.message
+        if message.quiet, message.verbose { throw UsageError("--quiet and --verbose exclude each other") }
+        messageLevel = message.quiet ? .quiet : message.verbose ? .verbose : .normal
+        color = message.color
+    }
+
+    /// - Throws: ``UsageError`` when `value` lies outside `range`.
+    static func number(_ value: Int, _ option: String, _ range: ClosedRange<Int>) throws -> Int {
+        guard range ~= value else {
+            throw UsageError("\(option): expected \(range.lowerBound) to \(range.upperBound), found \(value)")
+        }
+        return value
+    }
+}
+
+/// Which network runs, and how.
+struct ModelOptions: Sendable {
+    let weights: String
+    let configuration: String?
+    let namesFile: String?
+    let preprocessing: Detector.Preprocessing
+    let threads: Int?
+    let allowsNonfinite: Bool
+
+    /// - Throws: ``UsageError``.
+    init(_ arguments: ModelArguments) throws {
+        weights = arguments.weights
+        configuration = arguments.config
+        namesFile = arguments.names
+        try arguments.precision?.checkSupported("--precision")
+        // Larger images than this need more memory than computers have.
+        let size = try PredictOptions.number(arguments.size, "--size", 32...4096)
+        let maximumSize = try PredictOptions.number(arguments.maxSize, "--max-size", 32...8192)
+        guard size <= maximumSize else {
+            throw UsageError("--size \(size) is above --max-size \(maximumSize); give a larger --max-size, too")
+        }
+        preprocessing = Detector.Preprocessing(shorterSide: size, longestSide: maximumSize)
+        threads = try arguments.threads.map { try PredictOptions.number($0, "--threads", 1...1024) }
+        allowsNonfinite = arguments.allowNonfinite
+    }
+
+    /// The files that are read for the model, which exist.
+    ///
+    /// - Throws: ``FileError``.
+    func fileIdentities() throws -> Set<FileIdentity> {
+        Set(
+            try [weights, configuration, namesFile].compactMap { $0 }.map { try FileStatus(of: FilePath($0)).identity })
+    }
+
+    /// Loads the network.
+    ///
+    /// - Throws: the libraries' errors about the weights, the configuration or the names.
+    func detector() throws -> Detector {
+        try Detector(
+            weights: weights, configurationFile: configuration, names: try namesFile.map(ClassNames.read),
+            preprocessing: preprocessing, threads: threads, allowsNonfinite: allowsNonfinite)
+    }
+}

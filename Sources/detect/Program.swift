@@ -1,0 +1,94 @@
+// The process: arguments to a command, errors to messages and exit statuses. Everything else returns or throws.
+
+import ArgumentParser
+import Tensors
+
+#if canImport(Glibc)
+    import Glibc
+#else
+    import Darwin
+#endif
+
+@main
+enum Program {
+    static func main() {
+        openMissingStandardStreams()
+        Interruption.install()
+        let arguments = Array(CommandLine.arguments.dropFirst())
+        // The default command's options are what `detect --help` is asked for.
+        if arguments.isEmpty || [["--help"], ["-h"], ["help"]].contains(arguments) {
+            let help = PredictCommand.helpMessage() + "\n"
+            if arguments.isEmpty {
+                StandardError.write(help)
+                exit(ExitStatus.usage.rawValue)
+            }
+            exit(run { try write(help) })
+        }
+        do {
+            var command = try DetectCommand.parseAsRoot(arguments)
+            guard let runnable = command as? any RunnableCommand else {
+                // Help and version requests.
+                try command.run()
+                return
+            }
+            exit(run { try runnable.execute() })
+        } catch {
+            DetectCommand.exit(withError: error)
+        }
+    }
+
+    /// Runs `body` and turns what it throws into a message and a status.
+    private static func run(_ body: () throws -> Int32) -> Int32 {
+        do {
+            return try body()
+        } catch is ClosedPipe {
+            return ExitStatus.success.rawValue
+        } catch let error as UsageError {
+            StandardError.write("detect: error: \(error.description.printable)\nSee 'detect --help'.\n")
+            return ExitStatus.usage.rawValue
+        } catch {
+            StandardError.write("detect: error: \(Failure(error).description.printable)\n")
+            return ExitStatus.nothingDone.rawValue
+        }
+    }
+
+    private static func write(_ text: String) throws -> Int32 {
+        let output = StandardOutput()
+        try output.write(text)
+        try output.flush()
+        return ExitStatus.success.rawValue
+    }
+}
+
+/// A command that ends with an exit status or an error.
+protocol RunnableCommand: ParsableCommand {
+    /// - Throws: ``UsageError`` for a wrong call, ``ClosedPipe`` to end quietly, anything else when nothing could be done.
+    func execute() throws -> Int32
+}
+
+/// `detect` itself: chooses the command.
+struct DetectCommand: ParsableCommand {
+    static let version = "0.1.0"
+
+    static let configuration = CommandConfiguration(
+        commandName: "detect",
+        abstract: "Find objects in images with a Deformable DETR.",
+        version: version,
+        subcommands: [PredictCommand.self, ConvertCommand.self, InspectCommand.self, BenchCommand.self],
+        defaultSubcommand: PredictCommand.self)
+}
+
+extension Terminal.Color: ExpressibleByArgument {}
+extension OutputFormat: ExpressibleByArgument {}
+
+/// How the network computes.
+enum Precision: String, CaseIterable, ExpressibleByArgument {
+    case f32, bf16, int8
+
+    /// - Throws: ``UsageError`` for a precision that this version does not compute in.
+    func checkSupported(_ option: String) throws {
+        guard self == .f32 else {
+            throw UsageError("\(option) \(rawValue): this version computes in f32 only; leave the option out")
+        }
+    }
+}
