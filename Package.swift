@@ -48,7 +48,10 @@ let package = Package(
         // The command.
         .executableTarget(
             name: "detect",
-            dependencies: ["DeformDETR", "Checkpoint", "Tensors", .product(name: "ArgumentParser", package: "swift-argument-parser")]),
+            dependencies: [
+                "DeformDETR", "Checkpoint", "Tensors",
+                .product(name: "ArgumentParser", package: "swift-argument-parser"),
+            ]),
 
         // Tests.
         .target(name: "TestSupport", dependencies: ["Tensors", "Checkpoint"], path: "Tests/TestSupport"),
