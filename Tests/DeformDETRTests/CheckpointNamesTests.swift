@@ -231,6 +231,8 @@ private var baseConfiguration: Configuration {
         ("\"dilation\": 1", "dilation", "true or false"),
         ("\"decoder_attention_heads\": 8", "decoder_attention_heads", "4"),
         ("\"encoder_ffn_dim\": -1", "encoder_ffn_dim", "positive"),
+        ("\"backbone_config\": {\"hidden_act\": \"gelu\"}", "hidden_act", "relu"),
+        ("\"backbone_config\": {\"downsample_in_bottleneck\": true}", "downsample_in_bottleneck", "false"),
     ])
     func contradictionsAreErrors(_ setting: String, _ key: String, _ word: String) throws {
         try expectError("model_configuration", key, word, "config.json") {
