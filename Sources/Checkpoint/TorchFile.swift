@@ -182,13 +182,14 @@ private enum TorchDictionary {
             var budget = sideValueBudget
             // The training script's options first: they say what the shapes cannot.
             for (key, value) in top.filter({ $0.key == "args" }) + top.filter({ $0.key != "args" })
-            where key != nested.key && budget > 0 {
+            where key != nested.key && budget > 0 && key.utf8.count <= Safetensors.maximumNameLength {
                 side[key] = document.sideValue(value, budget: &budget)
             }
             contents.sideData = .dictionary(side)
         }
         if !ignored.isEmpty {
-            let shown = ignored.prefix(5).map(\.replacingControlCharacters).joined(separator: ", ")
+            let shown = ignored.prefix(5).map { String($0.prefix(100)).replacingControlCharacters }.joined(
+                separator: ", ")
             contents.warnings.append("\(ignored.count) entries beside the tensors are ignored: \(shown)")
         }
         return contents

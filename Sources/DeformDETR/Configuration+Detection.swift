@@ -178,7 +178,15 @@ struct ConfigurationDetector {
         try require("classes (num_labels, id2label)", \.classes, found.classes)
         try require("two_stage", \.twoStage, found.twoStage)
         try require("shared heads", \.sharesHeads, found.sharesHeads)
-        try require("backbone", \.backbone, found.backbone)
+        if var stated = hint(\.backbone) {
+            // A more trusted hint may have said otherwise about the dilation, which the shapes do not show.
+            stated.dilatesLastStage = found.backbone.dilatesLastStage
+            guard stated == found.backbone else {
+                throw CheckpointError.configuration(
+                    path: hintOrigin(\.backbone) ?? weights.origin, key: "backbone",
+                    expected: "\(found.backbone), as the weights' shapes say", found: "\(stated)")
+            }
+        }
     }
 
     private func require<Value: Equatable>(

@@ -41,6 +41,33 @@ import Testing
         #expect(found.elements.map(\.bitPattern) == wanted.elements.map(\.bitPattern), "\(name)")
     }
 
+    @Test func sideDataIsInert() throws {
+        let pickle = Pickle().opcode("}").text("model").opcode("}").text("weight").tensor(shape: [6], strides: [1])
+            .opcode("s")
+            .opcode("s").text("args").global("argparse", "Namespace").opcode(")").adding([0x81]).opcode("}")
+            .text("heads").integer(-8).opcode("s").text("names").opcode("]").text("a").opcode("a").opcode("s").text(
+                "self"
+            )
+            .tensor(shape: [6], strides: [1]).opcode("s").opcode("b").opcode("s").text("epoch").integer(3).opcode("s")
+            .opcode(".")
+        let file = try WeightFile.open(folder.write(torchArchive(pickle.bytes), as: "side.pth"))
+        #expect(file.names == ["weight"])
+        let arguments = SideValue.dictionary(["heads": .integer(-8), "names": .list([.string("a")]), "self": .omitted])
+        #expect(file.sideData == .dictionary(["args": arguments, "epoch": .integer(3)]))
+    }
+
+    /// Shared parts are met again and again: a short pickle must not become a large or slow tree.
+    @Test func sharedSideDataStaysSmall() throws {
+        var pickle = Pickle().opcode("}").text("model").opcode("}").text("weight").tensor(shape: [6], strides: [1])
+            .opcode("s")
+            .opcode("s").text("args").opcode("N")
+        for _ in 0..<1000 { pickle = pickle.opcode("2").adding([0x86]) }
+        let bytes = pickle.opcode("s").opcode(".").bytes
+        let path = try folder.write(torchArchive(bytes), as: "shared.pth")
+        let duration = try ContinuousClock().measure { _ = try WeightFile.open(path) }
+        #expect(duration < .seconds(1))
+    }
+
     /// The mistakes that people make with names get an answer that helps.
     @Test(arguments: [
         ("", "an empty file"), ("version https://git-lfs.github.com/spec/v1\n", "git lfs pull"),

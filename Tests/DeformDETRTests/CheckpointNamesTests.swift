@@ -231,6 +231,8 @@ private var baseConfiguration: Configuration {
         ("\"dilation\": 1", "dilation", "true or false"),
         ("\"decoder_attention_heads\": 8", "decoder_attention_heads", "4"),
         ("\"encoder_ffn_dim\": -1", "encoder_ffn_dim", "positive"),
+        ("\"backbone_config\": {\"hidden_act\": \"gelu\"}", "hidden_act", "relu"),
+        ("\"backbone_config\": {\"downsample_in_bottleneck\": true}", "downsample_in_bottleneck", "false"),
     ])
     func contradictionsAreErrors(_ setting: String, _ key: String, _ word: String) throws {
         try expectError("model_configuration", key, word, "config.json") {
@@ -261,6 +263,43 @@ private var baseConfiguration: Configuration {
         let told = try singleScale("{\"encoder_attention_heads\": 4, \"backbone_config\": {\"output_stride\": 16}}")
         #expect(told.warnings.isEmpty)
         #expect(told.configuration.backbone.dilatesLastStage)
+    }
+
+    /// Backbones of both kinds, any number of stages, taps, levels, heads and layers: the tensors alone say it, or metadata does.
+    @Test(arguments: [
+        (ResNetConfiguration(block: .basic, depths: [2, 2, 2], stemWidth: 8, widths: [8, 16, 32]), 2, 3),
+        (ResNetConfiguration(block: .basic, depths: [1, 1, 1, 1], stemWidth: 4, widths: [4, 4, 4, 4]), 1, 1),
+        (ResNetConfiguration(depths: [1, 2, 3, 2], stemWidth: 4, widths: [1, 2, 3, 5]), 3, 4),
+        (ResNetConfiguration(depths: [1, 1], stemWidth: 4, widths: [2, 3], dilatesLastStage: true), 2, 2),
+    ])
+    func configurationsAreFoundFromTheirTensors(_ backbone: ResNetConfiguration, _ taps: Int, _ levels: Int) throws {
+        for variant in 0..<3 {
+            var configuration = Configuration()
+            configuration.backbone = backbone
+            configuration.featureTaps = taps
+            configuration.levels = levels
+            configuration.modelWidth = 64
+            configuration.encoderLayers = variant + 1
+            configuration.decoderLayers = 3 - variant
+            configuration.feedForwardWidth = 8
+            configuration.encoderPoints = 4
+            configuration.decoderPoints = 1 + variant
+            configuration.queries = variant == 2 ? 300 : 7
+            configuration.classes = 2
+            configuration.refinement = variant > 0
+            configuration.twoStage = variant == 2
+            configuration.sharesHeads = variant == 0
+            var tensors = TensorDictionary()
+            for tensor in configuration.tensors { tensors[tensor.name] = Tensor(tensor.shape) }
+            let path = "\(folder.path)/found.safetensors"
+            try SafetensorsWriter.write(tensors, to: path)
+            let refinement = "{\"with_box_refine\": \(variant > 0), \"dilation\": \(backbone.dilatesLastStage)}"
+            let file = try folder.write(Array(refinement.utf8), as: "named.json")
+            let found = try ModelFile.open(path, configurationFile: file)
+            #expect(found.configuration == configuration)
+            try found.write(to: "\(folder.path)/w.bin")
+            #expect(try ModelFile.open("\(folder.path)/w.bin").configuration == configuration)
+        }
     }
 
     @Test func damagedMetadataIsRefused() throws {
