@@ -187,6 +187,7 @@ def fit_heads(model, pictures):
 
 
 def main():
+    torch.set_num_threads(1)  # with more, the last bits change from run to run
     default = os.path.join(os.path.dirname(__file__), "..", "samples")
     folder = sys.argv[1] if len(sys.argv) > 1 else default
     os.makedirs(folder, exist_ok=True)

@@ -38,7 +38,7 @@ LIMITS = {"pixel_values": 1e-6, "logits": 1e-4, "pred_boxes": 1e-4}
 # Scores and proposals this close (relative to the largest logit) are equal as far as float32 can tell.
 FLOAT_NOISE = 3e-5
 BOX_LIMIT = 0.01  # pixels
-SEED = 22
+SEED = 23
 
 
 def choose_photos(folder):
