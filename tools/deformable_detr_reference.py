@@ -79,10 +79,11 @@ class _NarrowBackboneHolder(nn.Module):
         self.channels = network.tap_channels
 
 
-def build(variant="base", backbone="resnet50", seed=0, **configuration):
+def build(variant="base", backbone="resnet50", seed=0, randomised=True, **configuration):
     """A `DeformableDetrForObjectDetection` in evaluation mode with random parameters.
 
     backbone: a timm name (resnet18, resnet34, resnet50, resnet101) or a NarrowBackbone.
+    randomised: False leaves transformers' initial values, for a caller who loads others next.
     configuration: any field of DeformableDetrConfig, and num_labels (91 unless told); the variant's fields come first.
     """
     torch.manual_seed(seed)
@@ -107,8 +108,9 @@ def build(variant="base", backbone="resnet50", seed=0, **configuration):
     tie_heads(model)
     model.config.tie_word_embeddings = True  # so that a saved model's heads are tied again when transformers loads it
     model.eval()
-    randomise(model, seed)
-    calibrate_backbone(model)
+    if randomised:
+        randomise(model, seed)
+        calibrate_backbone(model)
     return model
 
 
@@ -269,6 +271,21 @@ def run(model, pixel_values, pixel_mask=None):
     if model.config.two_stage:
         results["proposal_scores"] = output.enc_outputs_class[..., 0]
     return {name: tensor.contiguous().clone() for name, tensor in results.items()}
+
+
+def detections(logits, boxes, width, height, count=100):
+    """[(class, score, [x_min, y_min, x_max, y_max] in pixels)], best first, of one image's [Q, C] and [Q, 4].
+
+    Source: models/deformable_detr.py (PostProcess) of fundamentalvision/Deformable-DETR.
+    """
+    classes = logits.shape[-1]
+    scores, indices = logits.sigmoid().flatten().topk(min(count, logits.numel()))
+    center_x, center_y, box_width, box_height = boxes.unbind(-1)
+    corners = torch.stack((
+        center_x - 0.5 * box_width, center_y - 0.5 * box_height,
+        center_x + 0.5 * box_width, center_y + 0.5 * box_height), -1)
+    corners = corners[indices // classes] * torch.tensor([width, height, width, height], dtype=boxes.dtype)
+    return list(zip((indices % classes).tolist(), scores.tolist(), corners.tolist()))
 
 
 def relative_error(value, reference):

@@ -8,7 +8,6 @@ lie where the things are, and mean nothing on any other picture. Versions: requi
 """
 
 import json
-import math
 import os
 import sys
 
@@ -20,7 +19,7 @@ from scipy.optimize import linear_sum_assignment
 
 import reference_images
 from checkpoint_forms import official_state
-from deformable_detr_reference import NarrowBackbone, build, run
+from deformable_detr_reference import NarrowBackbone, build, detections, run
 
 CLASSES = ["card", "label", "coaster"]
 OVERSAMPLING = 2
@@ -158,7 +157,7 @@ def fit_heads(model, pictures):
     query_position = model.model.query_position_embeddings.weight[:, : model.config.d_model]
     reference = model.model.reference_points(query_position)
     for image, boxes in pictures:
-        output = run(model, reference_images.preprocess(image).double())
+        output = run(model, torch.from_numpy(reference_images.preprocess(image)).double())
         corners = torch.tensor([box for _, box in boxes], dtype=torch.float64)
         centers = (corners[:, :2] + corners[:, 2:]) / 2
         sizes = corners[:, 2:] - corners[:, :2]
@@ -188,6 +187,7 @@ def fit_heads(model, pictures):
 
 
 def main():
+    torch.set_num_threads(1)  # with more, the last bits change from run to run
     default = os.path.join(os.path.dirname(__file__), "..", "samples")
     folder = sys.argv[1] if len(sys.argv) > 1 else default
     os.makedirs(folder, exist_ok=True)
@@ -210,8 +210,8 @@ def main():
     save_file(tensors, path, metadata={"config": json.dumps(configuration)})
     print(f"demo.safetensors: {os.path.getsize(path) // 1000} kB")
     for (name, *_), (image, boxes) in zip(SCENES, pictures):
-        output = run(model, reference_images.preprocess(image))
-        found = reference_images.detections(output["logits"][0], output["pred_boxes"][0], *image.size)
+        output = run(model, torch.from_numpy(reference_images.preprocess(image)))
+        found = detections(output["logits"][0], output["pred_boxes"][0], *image.size)
         found = [detection for detection in found if detection[1] > 0.5]
         print(f"{name}: {len(boxes)} things; found " + ", ".join(
             f"{CLASSES[label]} {score:.2f} {[round(edge) for edge in box]}" for label, score, box in found))
