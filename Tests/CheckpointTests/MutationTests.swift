@@ -30,9 +30,9 @@ import Testing
         #expect(try countAccepted(seed: 6) { _ in torchArchive(pickle) } == Mutation.rounds)
     }
 
-    private func countAccepted(seed: Int, _ make: (inout SplitMix) -> [UInt8]) throws -> Int {
+    private func countAccepted(seed: Int, _ make: (inout SeededGenerator) -> [UInt8]) throws -> Int {
         let folder = try TemporaryFolder()
-        var generator = SplitMix(seed: UInt64(seed))
+        var generator = SeededGenerator(seed: UInt64(seed))
         var accepted = 0
         for _ in 0..<Mutation.rounds {
             let path = try folder.write(make(&generator), as: "damaged")

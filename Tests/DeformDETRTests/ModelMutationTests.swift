@@ -19,7 +19,7 @@ import Testing
             try ModelFile.open(Fixture.path("checkpoints/base/zip.pth")).write(to: source)
         }
         let original = [UInt8](try Data(contentsOf: URL(fileURLWithPath: source)))
-        var generator = SplitMix(seed: UInt64(original.count))
+        var generator = SeededGenerator(seed: UInt64(original.count))
         var accepted = 0
         for _ in 0..<Mutation.rounds {
             let path = try folder.write(Mutation.damaged(original, within: 16_000, &generator), as: "damaged")
