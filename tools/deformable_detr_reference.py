@@ -205,12 +205,12 @@ def randomise(model, seed):
             row.neg_()
 
 
-def smooth_noise(height, width, seed=1, batch=1):
-    """[batch, 3, height, width]: random colours that change over some twenty pixels, about as large as normalised photos."""
+def smooth_noise(height, width, seed=1):
+    """[1, 3, height, width]: random colours that change over some twenty pixels, about as large as normalised photos."""
     generator = torch.Generator().manual_seed(seed)
-    coarse = torch.randn(batch, 3, height // 20 + 2, width // 20 + 2, generator=generator)
-    fine = torch.randn(batch, 3, height, width, generator=generator)
-    return nn.functional.interpolate(coarse, size=(height, width), mode="bicubic") + 0.2 * fine
+    coarse = torch.randn(1, 3, height // 20 + 2, width // 20 + 2, generator=generator, dtype=torch.float64)
+    fine = torch.randn(1, 3, height, width, generator=generator, dtype=torch.float64)
+    return (nn.functional.interpolate(coarse, size=(height, width), mode="bicubic") + 0.2 * fine).float()
 
 
 @torch.no_grad()
@@ -218,7 +218,9 @@ def calibrate_backbone(model):
     """Moves each batch norm's mean near its input's, and scales its convolution to its variance, on one noise image.
 
     Without this a random network's channels hold a large constant and hardly anything that depends on the place.
+    In float64, so that the rounded results are the same on every run and machine.
     """
+    model.double()
     generator = torch.Generator().manual_seed(2)
     latest_convolution = []
     handles = []
@@ -240,9 +242,10 @@ def calibrate_backbone(model):
             handles.append(module.register_forward_hook(remember))
         elif isinstance(module, modeling.DeformableDetrFrozenBatchNorm2d):
             handles.append(module.register_forward_pre_hook(adapt))
-    model.model.backbone.model(smooth_noise(256, 320))
+    model.model.backbone.model(smooth_noise(256, 320).double())
     for handle in handles:
         handle.remove()
+    model.float()
 
 
 @torch.no_grad()

@@ -10,7 +10,7 @@ Each case is one safetensors file:
   mask        [N, S], 1 where there is image; only in cases with padding
   expected.sampling_locations [N, Q, h, L, P, 2], normalised; expected.attention_weights [N, Q, h, L, P]
   expected.sampled [N, Q, d], before the output projection; expected.output [N, Q, d]
-and in `__metadata__` "configuration" as JSON: {d_model, heads, points, level_sizes: [[height, width], ...]}; "versions".
+and in `__metadata__` "configuration" as JSON: {d_model, heads, points, level_sizes: [[height, width], ...], versions}.
 Expected values are computed in float64 and rounded to float32.
 """
 
@@ -114,10 +114,11 @@ def main():
     versions = f"transformers {transformers.__version__}, torch {torch.__version__}, Python {platform.python_version()}"
     for seed, case in enumerate(CASES):
         configuration = {
-            "d_model": case.d_model, "heads": case.heads, "points": case.points, "level_sizes": case.level_sizes}
+            "d_model": case.d_model, "heads": case.heads, "points": case.points, "level_sizes": case.level_sizes,
+            "versions": versions}
         tensors = golden(case, seed)
         path = os.path.join(folder, f"{case.name}.safetensors")
-        save_file(tensors, path, metadata={"configuration": json.dumps(configuration), "versions": versions})
+        save_file(tensors, path, metadata={"configuration": json.dumps(configuration)})
         locations = tensors["expected.sampling_locations"]
         outside = ((locations < 0) | (locations > 1)).any(-1).float().mean()
         print(f"{case.name}: {os.path.getsize(path) // 1000} kB, {100 * outside:.0f}% of the samples outside")

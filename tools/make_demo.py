@@ -22,6 +22,7 @@ from checkpoint_forms import official_state
 from deformable_detr_reference import NarrowBackbone, build, detections, run
 
 CLASSES = ["card", "label", "coaster"]
+BACKBONE = NarrowBackbone("basic", stem=8, widths=(8, 12, 16, 24))
 OVERSAMPLING = 2
 # Name, (width, height), table colour, and (class, centre x, centre y, size, turn in degrees, hue), positions in 0...1.
 SCENES = [
@@ -135,10 +136,27 @@ def draw_scene(size, colour, things, seed):
 
 def tiny_model():
     model = build(
-        "base", NarrowBackbone("basic", stem=8, widths=(8, 12, 16, 24)), seed=4, num_labels=len(CLASSES), d_model=64,
+        "base", BACKBONE, seed=4, num_labels=len(CLASSES), d_model=64,
         num_feature_levels=3, encoder_layers=2, decoder_layers=2, encoder_ffn_dim=64, decoder_ffn_dim=64,
         encoder_attention_heads=8, decoder_attention_heads=8, num_queries=24)
     return model.double()
+
+
+def metadata(config):
+    """The strings by which `detect` knows a converted file: see Sources/DeformDETR/ModelMetadata.swift."""
+    configuration = {
+        "backbone": {
+            "block": BACKBONE.block, "depths": BACKBONE.depths, "stemWidth": BACKBONE.stem, "widths": BACKBONE.widths,
+            "dilatesLastStage": False},
+        "featureTaps": 3, "modelWidth": config.d_model, "heads": config.encoder_attention_heads,
+        "encoderLayers": config.encoder_layers, "decoderLayers": config.decoder_layers,
+        "levels": config.num_feature_levels, "encoderPoints": config.encoder_n_points,
+        "decoderPoints": config.decoder_n_points, "feedForwardWidth": config.encoder_ffn_dim,
+        "queries": config.num_queries, "classes": len(CLASSES), "refinement": False, "twoStage": False,
+        "sharesHeads": True}
+    return {
+        "detect_format_version": "1", "dtype": "f32", "configuration": json.dumps(configuration),
+        "class_names": json.dumps(CLASSES)}
 
 
 def least_squares(inputs, targets, weights, ridge):
@@ -187,7 +205,6 @@ def fit_heads(model, pictures):
 
 
 def main():
-    torch.set_num_threads(1)  # with more, the last bits change from run to run
     default = os.path.join(os.path.dirname(__file__), "..", "samples")
     folder = sys.argv[1] if len(sys.argv) > 1 else default
     os.makedirs(folder, exist_ok=True)
@@ -202,12 +219,11 @@ def main():
     fit_heads(model, pictures)
     model.float()
     path = os.path.join(folder, "demo.safetensors")
-    # What the shapes cannot say: how heads and points divide the sampling offsets, and the classes' names.
-    configuration = {
-        "model_type": "deformable_detr", "encoder_attention_heads": 8, "decoder_attention_heads": 8,
-        "id2label": {str(index): name for index, name in enumerate(CLASSES)}}
     tensors = {name: tensor.contiguous() for name, tensor in official_state(model).items()}
-    save_file(tensors, path, metadata={"config": json.dumps(configuration)})
+    for name in [name for name in tensors if name.startswith(("class_embed.1.", "bbox_embed.1."))]:
+        del tensors[name]  # aliases of head 0, which serves every layer
+    save_file(tensors, path, metadata=metadata(model.config))
+    os.chmod(path, 0o644)
     print(f"demo.safetensors: {os.path.getsize(path) // 1000} kB")
     for (name, *_), (image, boxes) in zip(SCENES, pictures):
         output = run(model, torch.from_numpy(reference_images.preprocess(image)))
