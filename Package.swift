@@ -43,16 +43,25 @@ let package = Package(
         .target(
             name: "DeformDETR",
             dependencies: ["Backbone", "Checkpoint", "DeformableAttention", "Boxes", "Images", "Tensors"]),
-        .target(name: "Matcher", dependencies: ["Boxes"]),
+        .target(name: "Matcher", dependencies: ["Boxes", "Tensors"]),
 
         // The command.
         .executableTarget(
             name: "detect",
-            dependencies: ["DeformDETR", "Checkpoint", "Tensors", .product(name: "ArgumentParser", package: "swift-argument-parser")]),
+            dependencies: [
+                "DeformDETR", "Checkpoint", "Tensors",
+                .product(name: "ArgumentParser", package: "swift-argument-parser"),
+            ]),
 
         // Tests.
         .target(name: "TestSupport", dependencies: ["Tensors", "Checkpoint"], path: "Tests/TestSupport"),
         .testTarget(name: "TensorsTests", dependencies: ["Tensors", "TestSupport"]),
+        .testTarget(name: "LayersTests", dependencies: ["Layers", "TestSupport"]),
+        .testTarget(
+            name: "DeformableAttentionTests", dependencies: ["DeformableAttention", "TestSupport"], exclude: ["Golden"]),
+        .testTarget(name: "BoxesTests", dependencies: ["Boxes"]),
+        .testTarget(
+            name: "MatcherTests", dependencies: ["Matcher", "Boxes", "Tensors", "TestSupport"], exclude: ["Golden"]),
         .testTarget(
             name: "CheckpointTests", dependencies: ["Checkpoint", "Tensors", "TestSupport"], exclude: ["Golden"]),
         .testTarget(

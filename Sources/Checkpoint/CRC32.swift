@@ -23,7 +23,8 @@ enum CRC32 {
             var value = UInt32.max
             let whole = bytes.count / 8 * 8
             for offset in stride(from: 0, to: whole, by: 8) {
-                let word = UInt64(littleEndian: bytes.loadUnaligned(fromByteOffset: offset, as: UInt64.self)) ^ UInt64(value)
+                let word =
+                    UInt64(littleEndian: bytes.loadUnaligned(fromByteOffset: offset, as: UInt64.self)) ^ UInt64(value)
                 var next: UInt32 = 0
                 for slice in 0..<8 { next ^= tables[(7 - slice) * 256 + Int(word >> (8 * UInt64(slice)) & 0xFF)] }
                 value = next

@@ -43,8 +43,8 @@ public enum CheckpointError: DiagnosedError, Equatable {
         }
     }
 
-    /// Names come from the file, so what a terminal could take as a command is replaced.
-    public var description: String { message.replacingControlCharacters }
+    /// Names come from the file, so what a terminal could take as a command is replaced, and what has no end is cut.
+    public var description: String { String(message.prefix(2000)).replacingControlCharacters }
 
     private var message: String {
         switch self {

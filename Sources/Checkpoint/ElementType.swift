@@ -33,7 +33,8 @@ extension ElementType {
     /// - Precondition: all of them lie inside `source`, which may have any alignment.
     func convert(_ source: UnsafeRawBufferPointer, stride: Int, into target: UnsafeMutableBufferPointer<Float>) {
         precondition(
-            target.isEmpty || ((target.count - 1) * stride + 1) * byteCount <= source.count, "elements outside the storage")
+            target.isEmpty || ((target.count - 1) * stride + 1) * byteCount <= source.count,
+            "elements outside the storage")
         switch self {
         case .float32: read(source, stride, target, as: UInt32.self) { Float(bitPattern: $0) }
         case .float16: read(source, stride, target, as: UInt16.self, floatFromHalf)

@@ -282,10 +282,11 @@ struct PickleReader {
         return nodes[index].items
     }
 
+    /// A tuple's integers: all, or one more than any tensor's rank.
     private func integers(_ value: PickleValue) -> [Int]? {
         guard let items = tupleItems(value) else { return nil }
         var integers: [Int] = []
-        for item in items {
+        for item in items.prefix(Safetensors.maximumRank + 1) {
             guard case .integer(let integer) = item else { return nil }
             integers.append(integer)
         }
@@ -314,8 +315,16 @@ struct PickleReader {
                 case .integer(let offset) = arguments[1], let dimensions = integers(arguments[2]),
                 let strides = integers(arguments[3])
             else { break }
-            return newNode(
-                PickleNode(kind: .tensor(try tensor(storage, offset, dimensions, strides, at: position))))
+            guard dimensions.count <= Safetensors.maximumRank else {
+                throw bytes.limitExceeded("rank", limit: Safetensors.maximumRank, found: dimensions.count)
+            }
+            guard let tensor = TorchTensor(storage, offset: offset, dimensions: dimensions, strides: strides) else {
+                throw bytes.malformed(
+                    at: position,
+                    expected: "a tensor inside the \(storage.elementCount) elements of storage '\(storage.key)'",
+                    found: "shape \(dimensions), strides \(strides), offset \(offset)")
+            }
+            return newNode(PickleNode(kind: .tensor(tensor)))
         default: break
         }
         throw bytes.malformed(at: position, expected: "the arguments that torch.save writes", found: "others")
@@ -326,41 +335,6 @@ struct PickleReader {
         return .node(nodes.count - 1)
     }
 
-    /// Checks that every element of the view lies inside the storage.
-    private func tensor(
-        _ storage: TorchStorage, _ offset: Int, _ dimensions: [Int], _ strides: [Int], at position: Int
-    ) throws -> TorchTensor {
-        guard dimensions.count <= Safetensors.maximumRank else {
-            throw bytes.limitExceeded("rank", limit: Safetensors.maximumRank, found: dimensions.count)
-        }
-        guard dimensions.count == strides.count, let count = Shape.checkedCount(of: dimensions), offset >= 0,
-            strides.allSatisfy({ $0 >= 0 })
-        else {
-            throw bytes.malformed(
-                at: position, expected: "a possible shape, strides and offset", found: "\(dimensions), \(strides), \(offset)")
-        }
-        // Broadcast views (stride 0) would let a small file claim any amount of memory.
-        guard count <= storage.elementCount, count == 0 || reach(offset, dimensions, strides) < storage.elementCount else {
-            throw bytes.malformed(
-                at: position, expected: "a tensor inside the \(storage.elementCount) elements of storage '\(storage.key)'",
-                found: "shape \(dimensions), strides \(strides), offset \(offset)")
-        }
-        let shape = Shape(dimensions)
-        return TorchTensor(storage: storage, offset: offset, shape: shape, strides: shape.normalizedStrides(strides))
-    }
-
-    /// The largest element index, or `Int.max` on overflow.
-    private func reach(_ offset: Int, _ dimensions: [Int], _ strides: [Int]) -> Int {
-        var reach = offset
-        for (extent, stride) in zip(dimensions, strides) {
-            let (distance, overflow) = (extent - 1).multipliedReportingOverflow(by: stride)
-            let (sum, sumOverflow) = reach.addingReportingOverflow(distance)
-            if overflow || sumOverflow { return .max }
-            reach = sum
-        }
-        return reach
-    }
-
     /// BUILD sets attributes: those of a namespace are kept, those of an ordered dictionary (`_metadata`) are not needed.
     private mutating func build(_ state: PickleValue, at position: Int) throws {
         guard case .node(let index) = try top(), case .node(let stateIndex) = state,
@@ -369,9 +343,11 @@ struct PickleReader {
             throw bytes.malformed(at: position, expected: "an object and its attributes before BUILD", found: "others")
         }
         switch nodes[index].kind {
-        case .namespace: nodes[index].items.append(contentsOf: nodes[stateIndex].items)
+        // Once only: repeated, a short pickle could describe any amount of attributes.
+        case .namespace where nodes[index].items.isEmpty: nodes[index].items = nodes[stateIndex].items
         case .dictionary: break
-        default: throw bytes.malformed(at: position, expected: "an object with attributes", found: "another value")
+        default:
+            throw bytes.malformed(at: position, expected: "an object without attributes yet", found: "another value")
         }
     }
 
@@ -379,14 +355,16 @@ struct PickleReader {
     private mutating func pushStorage(_ identifier: PickleValue, at position: Int) throws {
         guard let items = tupleItems(identifier), 5...6 ~= items.count, case .string("storage") = items[0],
             case .global(.storage(let elementType)) = items[1], case .string(let key) = items[2],
-            case .integer(let elementCount) = items[4], elementCount >= 0,
+            key.utf8.count <= Safetensors.maximumNameLength, case .integer(let elementCount) = items[4],
+            elementCount >= 0,
             !elementCount.multipliedReportingOverflow(by: elementType.byteCount).overflow
         else {
             throw bytes.malformed(at: position, expected: "a reference to a storage", found: "another persistent id")
         }
         if items.count == 6 {
             guard case .none = items[5] else {
-                throw bytes.unsupported("views of storages (PyTorch 0.3 and older)", advice: "save it with a newer PyTorch")
+                throw bytes.unsupported(
+                    "views of storages (PyTorch 0.3 and older)", advice: "save it with a newer PyTorch")
             }
         }
         push(.storage(TorchStorage(key: key, elementType: elementType, elementCount: elementCount)), [])

@@ -43,13 +43,33 @@ struct TorchStorage: Sendable, Equatable {
     let elementCount: Int
 }
 
-/// A view of a storage. Already checked: every element lies inside it.
+/// A view of a storage. Every element lies inside it.
 struct TorchTensor: Sendable {
     let storage: TorchStorage
     /// In elements.
     let offset: Int
     let shape: Shape
     let strides: [Int]
+
+    /// Nil when an element would lie outside the storage, or the arguments make no sense.
+    init?(_ storage: TorchStorage, offset: Int, dimensions: [Int], strides: [Int]) {
+        guard dimensions.count == strides.count, let count = Shape.checkedCount(of: dimensions), offset >= 0,
+            strides.allSatisfy({ $0 >= 0 }),
+            // Broadcast views (stride 0) would let a small file claim any amount of memory.
+            count <= storage.elementCount
+        else { return nil }
+        var last = offset
+        for (extent, stride) in zip(dimensions, strides) where count > 0 {
+            let (distance, overflow) = (extent - 1).multipliedReportingOverflow(by: stride)
+            let (sum, sumOverflow) = last.addingReportingOverflow(distance)
+            guard !overflow, !sumOverflow else { return nil }
+            last = sum
+        }
+        guard count == 0 || last < storage.elementCount else { return nil }
+        let shape = Shape(dimensions)
+        (self.storage, self.offset, self.shape) = (storage, offset, shape)
+        self.strides = shape.normalizedStrides(strides)
+    }
 }
 
 /// The allow-list: the names that a checkpoint may refer to, all of them data to this reader.
@@ -136,7 +156,8 @@ struct PickleDocument {
             case .dictionary, .namespace:
                 budget -= nodes[index].items.count / 2
                 var entries: [String: SideValue] = [:]
-                for (key, item) in self.entries(of: value) ?? [] where budget > 0 {
+                for (key, item) in self.entries(of: value) ?? []
+                where budget > 0 && key.utf8.count <= Safetensors.maximumNameLength {
                     entries[key] = sideValue(item, depth: depth + 1, budget: &budget)
                 }
                 return .dictionary(entries)

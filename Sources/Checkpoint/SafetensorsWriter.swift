@@ -40,7 +40,8 @@ public enum SafetensorsWriter {
             end += byteCount
         }
         var header = Array("{\(fields.joined(separator: ","))}".utf8)
-        header.append(contentsOf: repeatElement(UInt8(ascii: " "), count: -(8 + header.count) & (max(alignment, 8) - 1)))
+        header.append(
+            contentsOf: repeatElement(UInt8(ascii: " "), count: -(8 + header.count) & (max(alignment, 8) - 1)))
 
         let file = try AtomicFile(path: path)
         try withUnsafeBytes(of: UInt64(header.count).littleEndian) { try file.write($0) }
@@ -56,7 +57,8 @@ public enum SafetensorsWriter {
         try file.commit()
     }
 
-    private static func field(_ name: String, _ type: String, _ shape: [Int], _ start: Int, _ byteCount: Int) -> String {
+    private static func field(_ name: String, _ type: String, _ shape: [Int], _ start: Int, _ byteCount: Int) -> String
+    {
         let dimensions = shape.map(String.init).joined(separator: ",")
         return "\(quoted(name)):{\"dtype\":\"\(type)\",\"shape\":[\(dimensions)],"
             + "\"data_offsets\":[\(start),\(start + byteCount)]}"

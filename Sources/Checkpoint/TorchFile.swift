@@ -8,7 +8,9 @@ enum TorchArchive {
     static func read(_ file: MappedFile) throws -> WeightFile.Contents {
         let bytes = ByteView(file: file, format: WeightFile.Format.torchArchive.rawValue)
         let archive = try ZipArchive(bytes)
-        let pickles = archive.records.filter { $0.name.hasSuffix("/data.pkl") && $0.name.split(separator: "/").count == 2 }
+        let pickles = archive.records.filter {
+            $0.name.hasSuffix("/data.pkl") && $0.name.split(separator: "/").count == 2
+        }
         guard pickles.count == 1 else {
             throw bytes.malformed("the directory", expected: "one record NAME/data.pkl", found: "\(pickles.count)")
         }
@@ -22,7 +24,8 @@ enum TorchArchive {
             } else if record.name == prefix + "byteorder" {
                 let order = try record.data.text(at: 0, count: record.data.count)
                 guard order == "little" else {
-                    throw bytes.unsupported("byte order '\(order.prefix(20))'", advice: "save it on a little-endian machine")
+                    throw bytes.unsupported(
+                        "byte order '\(order.prefix(20))'", advice: "save it on a little-endian machine")
                 }
             }
         }
@@ -47,7 +50,9 @@ enum TorchArchive {
             contents.checksums[record.data.start] = WeightFile.RecordChecksum(
                 record: record.name, value: record.checksum, bytes: record.data)
         }
-        if unchecked > 0 { contents.warnings.append("\(unchecked) records have no checksum, so damage would go unnoticed") }
+        if unchecked > 0 {
+            contents.warnings.append("\(unchecked) records have no checksum, so damage would go unnoticed")
+        }
         return contents
     }
 
@@ -103,7 +108,8 @@ enum TorchStream {
             let elementCount = try bytes.size(at: position)
             guard elementCount == storage.elementCount else {
                 throw bytes.malformed(
-                    at: position, expected: "\(storage.elementCount) elements in storage '\(key)'", found: "\(elementCount)")
+                    at: position, expected: "\(storage.elementCount) elements in storage '\(key)'",
+                    found: "\(elementCount)")
             }
             let data = try bytes.view(at: position + 8, count: elementCount * storage.elementType.byteCount)
             starts[key] = data.start
@@ -164,7 +170,8 @@ private enum TorchDictionary {
             }
         }
         guard !contents.entries.isEmpty else {
-            throw bytes.malformed("the top dictionary", expected: "tensors, or some under 'model' or 'state_dict'", found: "none")
+            throw bytes.malformed(
+                "the top dictionary", expected: "tensors, or some under 'model' or 'state_dict'", found: "none")
         }
         guard contents.entries.count <= Safetensors.maximumTensorCount else {
             throw bytes.limitExceeded(
@@ -175,13 +182,14 @@ private enum TorchDictionary {
             var budget = sideValueBudget
             // The training script's options first: they say what the shapes cannot.
             for (key, value) in top.filter({ $0.key == "args" }) + top.filter({ $0.key != "args" })
-            where key != nested.key && budget > 0 {
+            where key != nested.key && budget > 0 && key.utf8.count <= Safetensors.maximumNameLength {
                 side[key] = document.sideValue(value, budget: &budget)
             }
             contents.sideData = .dictionary(side)
         }
         if !ignored.isEmpty {
-            let shown = ignored.prefix(5).map(\.replacingControlCharacters).joined(separator: ", ")
+            let shown = ignored.prefix(5).map { String($0.prefix(100)).replacingControlCharacters }.joined(
+                separator: ", ")
             contents.warnings.append("\(ignored.count) entries beside the tensors are ignored: \(shown)")
         }
         return contents

@@ -79,7 +79,9 @@ struct ZipArchive {
                     "the end", expected: "a zip end record without a comment",
                     found: "other bytes; the file may be truncated")
             }
-            let disks = try (bytes.integer(UInt16.self, at: endOffset + 4), bytes.integer(UInt16.self, at: endOffset + 6))
+            let disks = try (
+                bytes.integer(UInt16.self, at: endOffset + 4), bytes.integer(UInt16.self, at: endOffset + 6)
+            )
             let recordsHere = Int(try bytes.integer(UInt16.self, at: endOffset + 8))
             var recordCount = Int(try bytes.integer(UInt16.self, at: endOffset + 10))
             var count = Int(try bytes.integer(UInt32.self, at: endOffset + 12))
@@ -225,7 +227,8 @@ struct ZipArchive {
                 let kind = try extra.integer(UInt16.self, at: offset)
                 let length = Int(try extra.integer(UInt16.self, at: offset + 2))
                 guard length <= count - offset - 4 else {
-                    throw extra.malformed(at: offset, expected: "an extra field inside its header", found: "\(length) bytes")
+                    throw extra.malformed(
+                        at: offset, expected: "an extra field inside its header", found: "\(length) bytes")
                 }
                 if kind == 1 {
                     guard end == 0 else {

@@ -138,7 +138,9 @@ struct CanonicalWeights: TensorSource {
         }
     }
 
-    private static func areEqual(_ entry: WeightFile.Entry, _ other: WeightFile.Entry, in file: WeightFile) throws -> Bool {
+    private static func areEqual(_ entry: WeightFile.Entry, _ other: WeightFile.Entry, in file: WeightFile) throws
+        -> Bool
+    {
         if entry.isAlias(of: other) { return true }
         guard entry.shape == other.shape else { return false }
         return try file.tensor(entry.name).withElements { elements in

@@ -53,7 +53,9 @@ enum CheckpointNames {
     /// Takes the name of a head's tensor apart: `bbox_embed.2.layers.0.bias` is head 2; nil for other tensors.
     static func head(of name: String) -> (kind: String, index: Int, rest: String)? {
         let parts = name.split(separator: ".", maxSplits: 2).map(String.init)
-        guard parts.count == 3, ["class_embed", "bbox_embed"].contains(parts[0]), let index = Int(parts[1]) else { return nil }
+        guard parts.count == 3, ["class_embed", "bbox_embed"].contains(parts[0]), let index = Int(parts[1]) else {
+            return nil
+        }
         return (parts[0], index, parts[2])
     }
 
@@ -85,7 +87,9 @@ enum CheckpointNames {
     /// timm's names are torchvision's; transformers' own ResNet has others.
     private static func backbone(_ name: String) -> String {
         var rest = name
-        for prefix in ["backbone.conv_encoder.model.", "backbone.model.", "_backbone."] { rest = withoutPrefix(prefix, rest) }
+        for prefix in ["backbone.conv_encoder.model.", "backbone.model.", "_backbone."] {
+            rest = withoutPrefix(prefix, rest)
+        }
         let parts = rest.split(separator: ".").map(String.init)
         let kinds = ["convolution": "conv", "normalization": "bn"]
         if parts.count == 4, parts[0] == "embedder", parts[1] == "embedder", let kind = kinds[parts[2]] {

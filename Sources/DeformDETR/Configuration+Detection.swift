@@ -39,7 +39,8 @@ struct ConfigurationDetector {
         configuration.levels = try limited(levelEmbedding[0], Limit.levels, "levels")
         configuration.modelWidth = try limited(levelEmbedding[1], Limit.width, "width")
         guard configuration.modelWidth % Self.normalizationGroups == 0 else {
-            throw error("width", "a multiple of \(Self.normalizationGroups), the groups of GroupNorm", configuration.modelWidth)
+            throw error(
+                "width", "a multiple of \(Self.normalizationGroups), the groups of GroupNorm", configuration.modelWidth)
         }
         configuration.encoderLayers = count { "transformer.encoder.layers.\($0).norm1.weight" }
         configuration.decoderLayers = count { "transformer.decoder.layers.\($0).norm1.weight" }
@@ -113,7 +114,8 @@ struct ConfigurationDetector {
         let encoderPoints = hint(\.encoderPoints)
         let derivedHeads = encoderPoints.flatMap { $0 <= encoderSamples ? encoderSamples / $0 : nil }
         let heads = hint(\.heads) ?? derivedHeads ?? Self.defaultHeads
-        guard heads > 0, encoderSamples % heads == 0, decoderSamples % heads == 0, configuration.modelWidth % heads == 0 else {
+        guard heads > 0, encoderSamples % heads == 0, decoderSamples % heads == 0, configuration.modelWidth % heads == 0
+        else {
             throw CheckpointError.configuration(
                 path: hintOrigin(\.heads) ?? weights.origin, key: "heads",
                 expected: "a number that divides \(encoderSamples) and \(decoderSamples) (heads x points) and width"
@@ -135,7 +137,7 @@ struct ConfigurationDetector {
         configuration.refinement = hint(\.refinement) ?? (weights.hasDecoderBoxHeads || configuration.twoStage)
         if hint(\.twoStage) ?? configuration.twoStage, !configuration.refinement {
             throw CheckpointError.configuration(
-                path: hintOrigin(\.refinement) ?? weights.origin, key: "with_box_refine",
+                path: hintOrigin(\.refinement) ?? hintOrigin(\.twoStage) ?? weights.origin, key: "with_box_refine",
                 expected: "true, because a two-stage model needs refinement", found: "false")
         }
         if weights.hasDecoderBoxHeads, !configuration.refinement {
@@ -176,7 +178,15 @@ struct ConfigurationDetector {
         try require("classes (num_labels, id2label)", \.classes, found.classes)
         try require("two_stage", \.twoStage, found.twoStage)
         try require("shared heads", \.sharesHeads, found.sharesHeads)
-        try require("backbone", \.backbone, found.backbone)
+        if var stated = hint(\.backbone) {
+            // A more trusted hint may have said otherwise about the dilation, which the shapes do not show.
+            stated.dilatesLastStage = found.backbone.dilatesLastStage
+            guard stated == found.backbone else {
+                throw CheckpointError.configuration(
+                    path: hintOrigin(\.backbone) ?? weights.origin, key: "backbone",
+                    expected: "\(found.backbone), as the weights' shapes say", found: "\(stated)")
+            }
+        }
     }
 
     private func require<Value: Equatable>(

@@ -113,7 +113,9 @@ private struct TensorList {
     }
 
     mutating func addFrozenBatchNorm(_ path: String, _ width: Int) {
-        for part in ["weight", "bias", "running_mean", "running_var"] { add("\(path).\(part)", [width], isBuffer: true) }
+        for part in ["weight", "bias", "running_mean", "running_var"] {
+            add("\(path).\(part)", [width], isBuffer: true)
+        }
     }
 
     mutating func addBackbone(_ backbone: ResNetConfiguration) {

@@ -41,6 +41,14 @@ extension ConfigurationHints {
         try fields.requireText("model_type", Self.modelType)
         try fields.requireText("activation_function", "relu")
         try fields.requireText("position_embedding_type", "sine")
+        if let backbone = json["backbone_config"], backbone != .null {
+            let fields = JSONFields(json: backbone, origin: origin)
+            try fields.requireText("hidden_act", "relu")
+            // transformers' own ResNet can put its strides where torchvision's never has them.
+            for key in ["downsample_in_bottleneck", "downsample_in_first_stage"] where try fields.boolean(key) == true {
+                throw fields.error(key, "false, the only one supported", "true")
+            }
+        }
         self.origin = origin
         modelWidth = try fields.integer("d_model")
         heads = try fields.equalIntegers("encoder_attention_heads", "decoder_attention_heads")
@@ -89,7 +97,9 @@ private struct JSONFields {
 
     func integer(_ key: String) throws -> Int? {
         guard let value = value(key) else { return nil }
-        guard case .integer(let integer) = value, integer > 0 else { throw error(key, "a positive integer", value.kind) }
+        guard case .integer(let integer) = value, integer > 0 else {
+            throw error(key, "a positive integer", value.kind)
+        }
         return integer
     }
 

@@ -1,21 +1,20 @@
 @_exported import Boxes
 @_exported import Images
+import Synchronization
 import Tensors
 
-/// A Deformable DETR detector, from the file to the boxes: the interface that the command is written against.
+/// A Deformable DETR detector, from the image to the boxes.
+///
+/// Safe to use from several tasks: their calls take turns, each with all of the detector's threads.
 public final class Detector: Sendable {
-    /// How images are brought to the network's size.
-    public struct Preprocessing: Sendable, Equatable {
-        /// The shorter side after resizing, in pixels.
-        public var shorterSide: Int
-        /// The longer side is never more than this, in pixels.
-        public var longestSide: Int
-
-        public init(shorterSide: Int = 800, longestSide: Int = 1333) {
-            self.shorterSide = shorterSide
-            self.longestSide = longestSide
-        }
-    }
+    /// Class names by id (the logits' columns); nil where a column has no name.
+    public let classNames: [String?]
+    public let model: DeformableDETR
+    public let preprocessing: Preprocessing
+    /// What a person should know about the checkpoint, such as a property that had to be guessed.
+    public let warnings: [String]
+    private let threads: Int
+    private let turn = Mutex(())
 
     /// An image ready for the network: resized and normalised.
     public struct PreparedImage: Sendable {
@@ -27,42 +26,61 @@ public final class Detector: Sendable {
         public let pixels: Tensor
     }
 
-    /// Class names by id (logit column); nil where a column has no name.
-    public let classNames: [String?]
-
     /// - Parameters:
-    ///   - weights: a checkpoint in any known format.
-    ///   - configurationFile: a Hugging Face style `config.json` that overrides what is found in or beside the checkpoint.
+    ///   - weights: a checkpoint's path, in any known format.
+    ///   - configurationFile: a Hugging Face style `config.json` that completes what the checkpoint says of itself.
     ///   - names: class names by id; nil takes the checkpoint's.
+    ///   - preprocessing: the size that images are resized to.
     ///   - threads: nil for all processors.
     ///   - allowsNonfinite: accept weights with NaN or infinity.
+    /// - Throws: `CheckpointError`, `FileError`.
     public init(
         weights: String, configurationFile: String? = nil, names: [String?]? = nil,
         preprocessing: Preprocessing = Preprocessing(), threads: Int? = nil, allowsNonfinite: Bool = false
     ) throws {
-        classNames = names ?? []
+        let file = try ModelFile.open(weights, configurationFile: configurationFile)
+        let cursor = file.cursor(allowsNonfinite: allowsNonfinite)
+        model = try DeformableDETR(cursor, configuration: file.configuration)
+        try cursor.requireAllUsed()
+        classNames = names ?? file.classNames
+        warnings = file.warnings
+        self.preprocessing = preprocessing
+        self.threads = max(1, threads ?? Parallel.processorCount)
     }
 
-    /// Resizes and normalises; runs on the calling thread, so that the next image can be prepared while this one is detected.
+    /// Resizes and normalises; runs on the calling thread alone, so that the next image can be prepared while the network
+    /// works on this one.
     public func prepare(_ image: Image) -> PreparedImage {
-        PreparedImage(originalWidth: image.width, originalHeight: image.height, pixels: Tensor([1, 1, 1, 3]))
-    }
-
-    /// The network and post-processing. Calls from several tasks take turns.
-    ///
-    /// - Parameters:
-    ///   - threshold: only detections with a score above it.
-    ///   - topK: at most this many, best first.
-    ///   - record: called with the name and value of each tensor of `--dump`.
-    public func detect(
-        in image: PreparedImage, threshold: Float = 0.5, topK: Int = 100,
-        record: ((_ name: String, _ value: Tensor) -> Void)? = nil
-    ) throws -> [Detection] {
-        []
+        PreparedImage(originalWidth: image.width, originalHeight: image.height, pixels: preprocessing(image))
     }
 
     /// Detects the objects in an image, best first.
+    ///
+    /// - Parameters:
+    ///   - image: of any size.
+    ///   - threshold: only detections with a score above it, 0...1.
+    ///   - topK: at most this many.
+    /// - Throws: ``DetectorError``.
     public func detect(in image: Image, threshold: Float = 0.5, topK: Int = 100) throws -> [Detection] {
         try detect(in: prepare(image), threshold: threshold, topK: topK)
+    }
+
+    /// The network and post-processing for a prepared image.
+    ///
+    /// - Parameter record: receives the network's intermediate tensors; see ``DeformableDETR/Recorder``.
+    public func detect(
+        in image: PreparedImage, threshold: Float = 0.5, topK: Int = 100, record: DeformableDETR.Recorder? = nil
+    ) throws -> [Detection] {
+        let output = try run(ImageBatch([image.pixels]), record: record)
+        return try PostProcessing.detections(
+            logits: output.logits, boxes: output.boxes, image: 0, width: image.originalWidth,
+            height: image.originalHeight, classNames: classNames, threshold: threshold, topK: topK)
+    }
+
+    /// The network alone, with its stages timed.
+    public func run(_ batch: ImageBatch, record: DeformableDETR.Recorder? = nil) throws -> DeformableDETR.Output {
+        try turn.withLock { _ in
+            try Parallel.withThreadCount(threads) { try model(batch, record: record) }
+        }
     }
 }

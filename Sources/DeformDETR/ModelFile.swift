@@ -76,7 +76,8 @@ public struct ModelFile: Sendable {
         var hints: [ConfigurationHints] = []
         if let configurationFile {
             hints.append(
-                try ConfigurationHints(huggingFace: JSONValue(contentsOf: configurationFile), origin: configurationFile))
+                try ConfigurationHints(huggingFace: JSONValue(contentsOf: configurationFile), origin: configurationFile)
+            )
         }
         if let own = try ModelMetadata(file) {
             // A converted file carries everything; a config.json beside it belongs to something else.
@@ -127,7 +128,8 @@ public struct ModelFile: Sendable {
         for (index, name) in names.sorted(by: { $0.key < $1.key }) {
             guard result.indices.contains(index) else {
                 throw CheckpointError.configuration(
-                    path: named.origin, key: "class names", expected: "ids below \(configuration.classes)", found: "\(index)")
+                    path: named.origin, key: "class names", expected: "ids below \(configuration.classes)",
+                    found: "\(index)")
             }
             result[index] = name
         }

@@ -34,7 +34,8 @@ struct ModelMetadata {
         func require(_ key: String, _ expected: String, _ found: String?) throws {
             guard found == expected else {
                 throw CheckpointError.configuration(
-                    path: file.path, key: "metadata '\(key)'", expected: "'\(expected)' (a newer version may have written it)",
+                    path: file.path, key: "metadata '\(key)'",
+                    expected: "'\(expected)' (a newer version may have written it)",
                     found: found.map { "'\($0.prefix(40))'" } ?? "none")
             }
         }
@@ -47,7 +48,8 @@ struct ModelMetadata {
             configuration = try JSONDecoder().decode(Configuration.self, from: Data(text.utf8))
         } catch {
             throw CheckpointError.configuration(
-                path: file.path, key: "metadata '\(MetadataKey.configuration)'", expected: "a configuration", found: "\(error)")
+                path: file.path, key: "metadata '\(MetadataKey.configuration)'", expected: "a configuration",
+                found: "\(error)")
         }
         let names = try JSONValue(
             parsing: Array((file.metadata[MetadataKey.classNames] ?? "").utf8),
@@ -64,7 +66,8 @@ struct ModelMetadata {
             case .null: break
             default:
                 throw CheckpointError.configuration(
-                    path: file.path, key: "metadata '\(MetadataKey.classNames)'", expected: "names or null", found: element.kind)
+                    path: file.path, key: "metadata '\(MetadataKey.classNames)'", expected: "names or null",
+                    found: element.kind)
             }
         }
         self.classNames = classNames

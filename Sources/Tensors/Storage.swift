@@ -31,6 +31,13 @@ package final class Storage: @unchecked Sendable {
 
     package var isWritable: Bool { mappedFile == nil }
 
+    /// Lets go of the pages of a mapped file; they are read again when they are touched again.
+    package func dropMappedPages() {
+        guard let mappedFile else { return }
+        let offset = UnsafeRawPointer(start) - mappedFile.start
+        mappedFile.dropPages(in: offset..<offset + byteCount)
+    }
+
     deinit {
         if let block { BufferPool.shared.giveBack(block) }
     }

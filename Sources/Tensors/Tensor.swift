@@ -3,7 +3,7 @@ public struct Tensor: Sendable {
     public private(set) var shape: Shape
     private var storage: Storage
     /// Where this tensor's first element lies in the storage, in elements.
-    private let offset: Int
+    private var offset: Int
 
     /// Uninitialised elements: for a caller that writes every one of them next.
     package init(uninitialized shape: Shape) {
@@ -70,6 +70,22 @@ public struct Tensor: Sendable {
         return result
     }
 
+    /// Some rows (slices along the first axis), sharing this tensor's memory.
+    public func rows(_ range: Range<Int>) -> Tensor {
+        precondition(
+            shape.rank > 0 && range.lowerBound >= 0 && range.upperBound <= shape[0], "rows \(range) of \(shape)")
+        let rowCount = shape.count / max(1, shape[0])
+        var result = self
+        result.shape = Shape([range.count] + shape.dimensions.dropFirst())
+        result.offset += range.lowerBound * rowCount
+        return result
+    }
+
+    /// Tells the system that a mapped file's pages behind this tensor are not needed for now.
+    package func dropMappedPages() {
+        storage.dropMappedPages()
+    }
+
     /// The first element, for the C kernels. Valid while the tensor lives: keep it with `withExtendedLifetime`.
     package var pointer: UnsafePointer<Float> {
         UnsafePointer(storage.start.assumingMemoryBound(to: Float.self) + offset)
@@ -80,5 +96,21 @@ public struct Tensor: Sendable {
         var copy = Tensor(uninitialized: shape)
         withElements { source in copy.withMutableElements { _ = $0.update(fromContentsOf: source) } }
         self = copy
+    }
+}
+
+extension Tensor {
+    /// The rows (slices along the first axis) of `first`, then those of `second`.
+    ///
+    /// - Precondition: the shapes agree but for the first axis.
+    public static func concatenating(_ first: Tensor, _ second: Tensor) -> Tensor {
+        precondition(
+            first.shape.rank > 0 && first.shape.dimensions.dropFirst() == second.shape.dimensions.dropFirst(),
+            "cannot put \(second.shape) below \(first.shape)")
+        let shape = Shape([first.shape[0] + second.shape[0]] + first.shape.dimensions.dropFirst())
+        return Tensor(shape) { elements in
+            first.withElements { _ = elements[..<first.count].update(fromContentsOf: $0) }
+            second.withElements { _ = elements[first.count...].update(fromContentsOf: $0) }
+        }
     }
 }

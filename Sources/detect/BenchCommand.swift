@@ -55,7 +55,7 @@ struct BenchCommand: RunnableCommand {
         let model = try ModelFile.open(weights)
         let detector = try Detector(
             weights: weights,
-            preprocessing: Detector.Preprocessing(shorterSide: min(height, width), longestSide: max(height, width)),
+            preprocessing: Preprocessing(shorterSide: min(height, width), longestSide: max(height, width)),
             threads: threads)
         let medians = try measure(detector, height: height, width: width, runs: runs)
         let report = BenchReport(
@@ -75,10 +75,10 @@ struct BenchCommand: RunnableCommand {
         var samples: [[Double]] = []
         for run in 0...runs {
             let (prepared, preprocess) = timed { detector.prepare(image) }
-            let stages = try detector.profile(of: prepared)
+            let times = try detector.run(ImageBatch([prepared.pixels])).times
             guard run > 0 else { continue }
-            let seconds = [stages.backbone, stages.encoder, stages.decoder, stages.network]
-            samples.append([preprocess] + seconds.map { $0 * 1000 } + [preprocess + stages.network * 1000])
+            let stages = [times.backbone, times.encoder, times.decoder, times.network].map { $0 / .milliseconds(1) }
+            samples.append([preprocess] + stages + [preprocess + times.network / .milliseconds(1)])
         }
         return ["preprocess", "backbone", "encoder", "decoder", "network", "total"].enumerated().map { index, stage in
             (stage, Self.median(samples.map { $0[index] }))

@@ -91,7 +91,7 @@ struct ModelOptions: Sendable {
     let weights: String
     let configuration: String?
     let namesFile: String?
-    let preprocessing: Detector.Preprocessing
+    let preprocessing: Preprocessing
     let threads: Int?
     let allowsNonfinite: Bool
 
@@ -107,7 +107,7 @@ struct ModelOptions: Sendable {
         guard size <= maximumSize else {
             throw UsageError("--size \(size) is above --max-size \(maximumSize); give a larger --max-size, too")
         }
-        preprocessing = Detector.Preprocessing(shorterSide: size, longestSide: maximumSize)
+        preprocessing = Preprocessing(shorterSide: size, longestSide: maximumSize)
         threads = try arguments.threads.map { try PredictOptions.number($0, "--threads", 1...1024) }
         allowsNonfinite = arguments.allowNonfinite
     }

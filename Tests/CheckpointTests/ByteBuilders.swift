@@ -24,10 +24,12 @@ struct Pickle {
 
     /// A tensor of `elements` floats in storage "0".
     func tensor(
-        shape: [Int], strides: [Int], offset: Int = 0, elements: Int = 6, key: String = "0", type: String = "FloatStorage"
+        shape: [Int], strides: [Int], offset: Int = 0, elements: Int = 6, key: String = "0",
+        type: String = "FloatStorage"
     ) -> Pickle {
         global("torch._utils", "_rebuild_tensor_v2").opcode("(")
-            .opcode("(").text("storage").global("torch", type).text(key).text("cpu").integer(elements).opcode("t").opcode("Q")
+            .opcode("(").text("storage").global("torch", type).text(key).text("cpu").integer(elements).opcode("t")
+            .opcode("Q")
             .integer(offset).tuple(shape).tuple(strides).adding([0x89]).opcode("}").opcode("t").opcode("R")
     }
 
@@ -65,7 +67,8 @@ func zip(_ records: [ZipRecord], recordCount: UInt16? = nil) -> [UInt8] {
         bytes += littleEndian(UInt16(localName.count)) + littleEndian(UInt16(0)) + localName + record.data
         central += littleEndian(UInt32(0x0201_4B50)) + littleEndian(UInt16(20)) + littleEndian(UInt16(20))
         central += littleEndian(record.flags) + littleEndian(record.method) + littleEndian(UInt32(0))
-        central += littleEndian(checksum) + littleEndian(record.centralSize ?? size) + littleEndian(record.centralSize ?? size)
+        central +=
+            littleEndian(checksum) + littleEndian(record.centralSize ?? size) + littleEndian(record.centralSize ?? size)
         central += littleEndian(UInt16(record.name.utf8.count)) + [UInt8](repeating: 0, count: 12)
         central += littleEndian(record.offset ?? start) + Array(record.name.utf8)
     }
@@ -77,10 +80,11 @@ func zip(_ records: [ZipRecord], recordCount: UInt16? = nil) -> [UInt8] {
 
 /// An archive as torch.save lays it out: a pickle and storage "0" of six floats.
 func torchArchive(_ pickle: [UInt8], more: [ZipRecord] = []) -> [UInt8] {
-    zip([
-        ZipRecord(name: "archive/data.pkl", data: pickle),
-        ZipRecord(name: "archive/data/0", data: [UInt8](repeating: 0, count: 24)),
-    ] + more)
+    zip(
+        [
+            ZipRecord(name: "archive/data.pkl", data: pickle),
+            ZipRecord(name: "archive/data/0", data: [UInt8](repeating: 0, count: 24)),
+        ] + more)
 }
 
 /// A legacy stream: magic, version, system, the data, the keys, the storages.
@@ -89,7 +93,8 @@ func torchStream(
     storages: [UInt8] = littleEndian(UInt64(6)) + [UInt8](repeating: 0, count: 24)
 ) -> [UInt8] {
     let magic: [UInt8] = [0x80, 2, 0x8A, 10, 0x6C, 0xFC, 0x9C, 0x46, 0xF9, 0x20, 0x6A, 0xA8, 0x50, 0x19, 0x2E]
-    let system = Pickle().opcode("}").text("little_endian").adding([isLittleEndian ? 0x88 : 0x89]).opcode("s").opcode(".")
+    let system = Pickle().opcode("}").text("little_endian").adding([isLittleEndian ? 0x88 : 0x89]).opcode("s").opcode(
+        ".")
     let keyList = keys.reduce(Pickle().opcode("]").opcode("(")) { $0.text($1) }.opcode("e").opcode(".")
     return magic + Pickle().integer(version).opcode(".").bytes + system.bytes + pickle + keyList.bytes + storages
 }

@@ -9,7 +9,8 @@ import Testing
 @Suite struct SafetensorsWriterTests {
     private let folder: TemporaryFolder
     private let source = TensorDictionary([
-        "a": Tensor([3], [1, 2, 3]), "b \"quoted\"\n\u{1}\u{1F600}": Tensor([2, 9], (0..<18).map(Float.init)), "scalar": Tensor([], [-4]),
+        "a": Tensor([3], [1, 2, 3]), "b \"quoted\"\n\u{1}\u{1F600}": Tensor([2, 9], (0..<18).map(Float.init)),
+        "scalar": Tensor([], [-4]),
         "empty": Tensor([0, 2], []), "c": Tensor([16], repeating: 0.25),
     ])
 
@@ -33,7 +34,8 @@ import Testing
     @Test func naturalAlignmentNeedsNoPadding() throws {
         let path = "\(folder.path)/dump.safetensors"
         try SafetensorsWriter.write(source, to: path)
-        #expect(!String(decoding: try Data(contentsOf: URL(fileURLWithPath: path)), as: UTF8.self).contains("__padding__"))
+        #expect(
+            !String(decoding: try Data(contentsOf: URL(fileURLWithPath: path)), as: UTF8.self).contains("__padding__"))
     }
 
     @Test func failureLeavesNothingBehind() throws {
@@ -41,7 +43,9 @@ import Testing
             let origin = "failing"
             let names = ["a"]
             func shape(of name: String) -> Shape? { [2] }
-            func tensor(_ name: String) throws -> Tensor { throw CheckpointError.missingTensor(path: origin, name: name, expected: [2]) }
+            func tensor(_ name: String) throws -> Tensor {
+                throw CheckpointError.missingTensor(path: origin, name: name, expected: [2])
+            }
         }
         #expect(throws: CheckpointError.self) { try SafetensorsWriter.write(Failing(), to: "\(folder.path)/w.bin") }
         #expect(try FileManager.default.contentsOfDirectory(atPath: folder.path).isEmpty)

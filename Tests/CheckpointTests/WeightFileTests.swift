@@ -41,9 +41,37 @@ import Testing
         #expect(found.elements.map(\.bitPattern) == wanted.elements.map(\.bitPattern), "\(name)")
     }
 
+    @Test func sideDataIsInert() throws {
+        let pickle = Pickle().opcode("}").text("model").opcode("}").text("weight").tensor(shape: [6], strides: [1])
+            .opcode("s")
+            .opcode("s").text("args").global("argparse", "Namespace").opcode(")").adding([0x81]).opcode("}")
+            .text("heads").integer(-8).opcode("s").text("names").opcode("]").text("a").opcode("a").opcode("s").text(
+                "self"
+            )
+            .tensor(shape: [6], strides: [1]).opcode("s").opcode("b").opcode("s").text("epoch").integer(3).opcode("s")
+            .opcode(".")
+        let file = try WeightFile.open(folder.write(torchArchive(pickle.bytes), as: "side.pth"))
+        #expect(file.names == ["weight"])
+        let arguments = SideValue.dictionary(["heads": .integer(-8), "names": .list([.string("a")]), "self": .omitted])
+        #expect(file.sideData == .dictionary(["args": arguments, "epoch": .integer(3)]))
+    }
+
+    /// Shared parts are met again and again: a short pickle must not become a large or slow tree.
+    @Test func sharedSideDataStaysSmall() throws {
+        var pickle = Pickle().opcode("}").text("model").opcode("}").text("weight").tensor(shape: [6], strides: [1])
+            .opcode("s")
+            .opcode("s").text("args").opcode("N")
+        for _ in 0..<1000 { pickle = pickle.opcode("2").adding([0x86]) }
+        let bytes = pickle.opcode("s").opcode(".").bytes
+        let path = try folder.write(torchArchive(bytes), as: "shared.pth")
+        let duration = try ContinuousClock().measure { _ = try WeightFile.open(path) }
+        #expect(duration < .seconds(1))
+    }
+
     /// The mistakes that people make with names get an answer that helps.
     @Test(arguments: [
-        ("", "an empty file"), ("version https://git-lfs.github.com/spec/v1\n", "git lfs pull"), ("<!DOCTYPE html>", "web page"),
+        ("", "an empty file"), ("version https://git-lfs.github.com/spec/v1\n", "git lfs pull"),
+        ("<!DOCTYPE html>", "web page"),
         ("{\"model_type\": \"deformable_detr\"}", "not its configuration"), ("GIF89a-and-so-on", "47 49 46"),
     ])
     func otherFilesAreNamed(_ content: String, _ hint: String) throws {
@@ -81,7 +109,9 @@ import Testing
     }
 
     @Test func manyTensorsOpen() throws {
-        let fields = (0..<65_536).map { "\"layer.\($0).weight\":{\"dtype\":\"U8\",\"shape\":[1,1],\"data_offsets\":[\($0),\($0 + 1)]}" }
+        let fields = (0..<65_536).map {
+            "\"layer.\($0).weight\":{\"dtype\":\"U8\",\"shape\":[1,1],\"data_offsets\":[\($0),\($0 + 1)]}"
+        }
         let bytes = safetensors("{\(fields.joined(separator: ","))}", data: 65_536)
         let path = try folder.write(bytes, as: "many.safetensors")
         let clock = ContinuousClock()

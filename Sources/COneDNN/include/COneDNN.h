@@ -1,3 +1,75 @@
+/// The few calls of oneDNN that the network needs, the same for every oneDNN version.
+///
+/// All data is 32-bit float. Activations are dense with channels innermost (`nhwc`); weights come in the checkpoints' order
+/// and are packed once into whatever order oneDNN prefers for the operation. An operation is compiled for one shape, holds
+/// no data, and may be executed by several threads at once. Functions return 0 or oneDNN's status code.
 #ifndef CONEDNN_H
 #define CONEDNN_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+typedef struct onednn_operation onednn_operation;
+
+/// What happens to a product before it is stored: + bias, + what the destination holds, then max(0, x).
+typedef struct {
+    int has_bias;
+    int adds_destination;
+    int has_relu;
+} onednn_epilogue;
+
+/// A 2-D convolution: source `[batch, height, width, channels]`, weights `[output_channels, channels, kernel_height,
+/// kernel_width]`, bias `[output_channels]`, destination `[batch, output_height, output_width, output_channels]`.
+typedef struct {
+    int64_t batch, height, width, channels;
+    int64_t output_height, output_width, output_channels;
+    int64_t kernel_height, kernel_width;
+    int64_t stride_height, stride_width;
+    /// Distance between taps: 1 for an ordinary convolution.
+    int64_t dilation_height, dilation_width;
+    int64_t padding_top, padding_left, padding_bottom, padding_right;
+    onednn_epilogue epilogue;
+} onednn_convolution;
+
+/// A product with constant weights: source `[rows, inner]`, weights `[columns, inner]` (transposed, as PyTorch stores them),
+/// bias `[columns]`, destination `[rows, columns]`.
+typedef struct {
+    int64_t rows, inner, columns;
+    onednn_epilogue epilogue;
+} onednn_product;
+
+/// A batch of products of two activations, `[b0, b1, rows, inner] x [b0, b1, inner, columns]`, each with its own strides in
+/// elements, so that heads can be read in place.
+typedef struct {
+    int64_t batches[2];
+    int64_t rows, inner, columns;
+    int64_t left_strides[4], right_strides[4], result_strides[4];
+} onednn_batched_product;
+
+int onednn_convolution_create(const onednn_convolution *shape, onednn_operation **operation);
+int onednn_product_create(const onednn_product *shape, onednn_operation **operation);
+int onednn_batched_product_create(const onednn_batched_product *shape, onednn_operation **operation);
+void onednn_operation_destroy(onednn_operation *operation);
+
+/// Bytes of the operation's packed weights.
+size_t onednn_packed_weights_size(const onednn_operation *operation);
+/// Bytes of scratch memory that an execution needs, 64-byte aligned.
+size_t onednn_scratchpad_size(const onednn_operation *operation);
+/// 1 if weights packed for one operation serve the other.
+int onednn_packs_weights_alike(const onednn_operation *left, const onednn_operation *right);
+/// The name of oneDNN's implementation, for profiling.
+const char *onednn_implementation(const onednn_operation *operation);
+
+/// Packs weights that are in the checkpoint's order.
+int onednn_pack_weights(const onednn_operation *operation, const float *plain, void *packed);
+/// Brings weights packed for another operation of the same layer into this one's order.
+int onednn_repack_weights(const onednn_operation *from, const void *packed, const onednn_operation *to, void *repacked);
+
+/// Runs the operation. `weights` are packed (or the right-hand activations of a batched product); `bias` is null without one.
+int onednn_execute(const onednn_operation *operation, const float *source, const void *weights, const float *bias,
+                   float *destination, void *scratchpad);
+
+/// The library's version in use, such as "2.6.3".
+const char *onednn_version_text(void);
+
 #endif

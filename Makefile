@@ -1,0 +1,39 @@
+# What a person does with this package. `make demo` and `make test` need nothing but Debian and a Swift toolchain.
+
+.PHONY: all demo test build install format lint bench packages clean
+
+SWIFT_BUILD = swift build -c release --static-swift-stdlib --product detect
+prefix ?= /usr/local
+
+all: build
+
+# Installs what is missing of the system packages, builds, and detects on the sample images.
+demo: build
+	.build/release/detect samples --weights samples/demo.safetensors --output detections
+	@echo "The annotated copies are in detections/."
+
+test: packages
+	swift test -c release
+
+# One binary that needs no Swift on the machine it runs on.
+build: packages
+	$(SWIFT_BUILD)
+
+install: build
+	install -D .build/release/detect $(DESTDIR)$(prefix)/bin/detect
+
+packages:
+	@tools/install_packages.sh
+
+format:
+	swift format --in-place --recursive --parallel Package.swift Sources Tests
+
+lint:
+	swift format lint --recursive --parallel --strict Package.swift Sources Tests
+
+# Compares with PyTorch and OpenVINO on this machine, in an environment of its own; minutes, and gigabytes of downloads.
+bench: build
+	tools/bench.sh
+
+clean:
+	swift package clean

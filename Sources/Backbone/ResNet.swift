@@ -1,0 +1,59 @@
+import Checkpoint
+import Layers
+import Tensors
+
+/// A residual network without its classifier: images in, feature maps of its last stages out.
+///
+/// Strides are on the 3x3 convolutions (torchvision's "v1.5"); every BatchNorm is frozen and folded into the convolution
+/// before it, with the ReLU and the residual sum.
+///
+/// - Source: "Deep Residual Learning" (arXiv 1512.03385); torchvision's `resnet.py`; `models/backbone.py` of
+///   fundamentalvision/Deformable-DETR.
+public struct ResNet: Sendable {
+    public let configuration: ResNetConfiguration
+    private let stem: Conv2D
+    private let pool = MaxPool()
+    private let stages: [[ResidualBlock]]
+
+    /// Reads `conv1`, `bn1` and `layer1`, `layer2`, ... under `cursor`.
+    public init(_ cursor: WeightCursor, configuration: ResNetConfiguration) throws {
+        self.configuration = configuration
+        stem = try Conv2D(
+            folding: cursor["bn1"], into: cursor["conv1"], inputChannels: 3, outputChannels: configuration.stemWidth,
+            geometry: Conv2D.Geometry(kernel: 7, stride: 2, padding: 3))
+        var stages: [[ResidualBlock]] = []
+        var channels = configuration.stemWidth
+        for (stage, depth) in configuration.depths.enumerated() {
+            let isDilated = configuration.dilatesLastStage && stage == configuration.depths.count - 1
+            var blocks: [ResidualBlock] = []
+            for index in 0..<depth {
+                let block = try ResidualBlock(
+                    cursor["layer\(stage + 1)"][index], kind: configuration.block, inputChannels: channels,
+                    width: configuration.widths[stage], outputChannels: configuration.outputWidths[stage],
+                    // The first stage follows the pool and keeps its size; a dilated stage keeps its size too, and its
+                    // first block still has the dilation of the stage before.
+                    stride: index == 0 && stage > 0 && !isDilated ? 2 : 1, dilation: isDilated && index > 0 ? 2 : 1)
+                blocks.append(block)
+                channels = configuration.outputWidths[stage]
+            }
+            stages.append(blocks)
+        }
+        self.stages = stages
+    }
+
+    /// - Parameters:
+    ///   - images: normalised RGB, `[N, H, W, 3]`.
+    ///   - taps: how many of the last stages to return.
+    /// - Returns: the outputs of the last `taps` stages, the largest map first: stage k (from 1) has stride `2^(k + 1)`.
+    public func callAsFunction(_ images: FeatureMap, taps: Int) -> [FeatureMap] {
+        precondition(images.channels == 3, "images \(images.values.shape), expected [N, H, W, 3]")
+        precondition((1...stages.count).contains(taps), "\(taps) taps of \(stages.count) stages")
+        var map = pool(stem(images, activation: .relu))
+        var features: [FeatureMap] = []
+        for (stage, blocks) in stages.enumerated() {
+            for block in blocks { map = block(consume map) }
+            if stage >= stages.count - taps { features.append(map) }
+        }
+        return features
+    }
+}

@@ -1,0 +1,100 @@
+// Row loops: plain C that the compiler vectorises for each instruction set.
+#include "Rows.h"
+
+#include <math.h>
+
+#include "Vectors.h"
+
+DISPATCHED void rows_add(int64_t count, const float *left, const float *right, float *output) {
+    for (int64_t index = 0; index < count; index++) output[index] = left[index] + right[index];
+}
+
+/// The sum of `width` floats, in sixteen interleaved partial sums.
+INLINE float sum(const float *data, int64_t width) {
+    vector partial = {0};
+    int64_t index = 0;
+    for (; index + lanes <= width; index += lanes) partial += CONSTANT_VECTOR(data + index);
+    float total = sum_of_lanes(&partial);
+    for (; index < width; index++) total += data[index];
+    return total;
+}
+
+INLINE float sum_of_squared_differences(const float *data, int64_t width, float mean) {
+    vector partial = {0};
+    int64_t index = 0;
+    for (; index + lanes <= width; index += lanes) {
+        const vector difference = CONSTANT_VECTOR(data + index) - mean;
+        partial += difference * difference;
+    }
+    float total = sum_of_lanes(&partial);
+    for (; index < width; index++) total += (data[index] - mean) * (data[index] - mean);
+    return total;
+}
+
+DISPATCHED void rows_layer_norm(int64_t rows, int64_t width, const float *input, const float *gain, const float *bias,
+                                float epsilon, float *output, const float *position, float *output_with_position) {
+    for (int64_t row = 0; row < rows; row++) {
+        const float *source = input + row * width;
+        float *target = output + row * width;
+        const float mean = sum(source, width) / (float)width;
+        const float variance = sum_of_squared_differences(source, width, mean) / (float)width;
+        const float scale = 1.0f / sqrtf(variance + epsilon);
+        for (int64_t index = 0; index < width; index++)
+            target[index] = (source[index] - mean) * scale * gain[index] + bias[index];
+        if (position) rows_add(width, target, position + row * width, output_with_position + row * width);
+    }
+}
+
+DISPATCHED void rows_softmax(int64_t rows, int64_t width, float scale, float *data) {
+    for (int64_t row = 0; row < rows; row++) {
+        float *line = data + row * width;
+        float largest = line[0] * scale;
+        for (int64_t index = 1; index < width; index++) {
+            const float scaled = line[index] * scale;
+            largest = scaled > largest ? scaled : largest;
+        }
+        for (int64_t index = 0; index < width; index++) line[index] = exponential(line[index] * scale - largest);
+        const float inverse = 1.0f / sum(line, width);
+        for (int64_t index = 0; index < width; index++) line[index] *= inverse;
+    }
+}
+
+DISPATCHED void rows_moments(int64_t rows, int64_t width, const float *input, double *sums, double *squares) {
+    for (int64_t row = 0; row < rows; row++) {
+        const float *source = input + row * width;
+        for (int64_t index = 0; index < width; index++) {
+            const double value = source[index];
+            sums[index] += value;
+            squares[index] += value * value;
+        }
+    }
+}
+
+DISPATCHED void rows_scale_shift(int64_t rows, int64_t width, const float *input, const float *scale, const float *shift,
+                                 float *output) {
+    for (int64_t row = 0; row < rows; row++)
+        for (int64_t index = 0; index < width; index++)
+            output[row * width + index] = input[row * width + index] * scale[index] + shift[index];
+}
+
+/// `target = max(target, source)`; a NaN in either stays, so that it is noticed at the end.
+INLINE void keep_larger(float *target, const float *source, int64_t count) {
+    for (int64_t index = 0; index < count; index++)
+        target[index] = target[index] > source[index] || target[index] != target[index] ? target[index] : source[index];
+}
+
+DISPATCHED void rows_max_pool_3x3(int64_t height, int64_t width, int64_t channels, const float *input, int64_t output_row,
+                                  int64_t output_width, float *output) {
+    for (int64_t output_column = 0; output_column < output_width; output_column++) {
+        float *target = output + output_column * channels;
+        // The window's middle is always inside the image.
+        memcpy(target, input + (2 * output_row * width + 2 * output_column) * channels, (size_t)channels * sizeof(float));
+        for (int64_t row = 2 * output_row - 1; row <= 2 * output_row + 1; row++) {
+            if (row < 0 || row >= height) continue;
+            for (int64_t column = 2 * output_column - 1; column <= 2 * output_column + 1; column++) {
+                if (column < 0 || column >= width) continue;
+                keep_larger(target, input + (row * width + column) * channels, channels);
+            }
+        }
+    }
+}

@@ -1,0 +1,58 @@
+/// What the kernels share: run-time dispatch, 16-float vectors, and an exponential that vectorises.
+#ifndef CKERNELS_VECTORS_H
+#define CKERNELS_VECTORS_H
+
+#include <stdint.h>
+#include <string.h>
+
+/// Compiles a function for AVX-512, AVX2 and the x86-64 baseline; the loader picks one when the program starts.
+#if defined(__x86_64__) && defined(__linux__)
+#define DISPATCHED __attribute__((target_clones("arch=x86-64-v4", "arch=x86-64-v3", "default")))
+#else
+#define DISPATCHED
+#endif
+
+/// Inlined into each clone, so that it takes the clone's instruction set.
+#define INLINE static inline __attribute__((always_inline))
+
+enum { lanes = 16 };
+
+/// Sixteen floats at any address; the compiler splits them where registers are narrower. Vectors are never passed to or
+/// returned from functions: how that is done differs between instruction sets.
+typedef float vector __attribute__((vector_size(64), aligned(4), may_alias));
+
+/// The sixteen floats at an address, to read or to write.
+#define VECTOR(address) (*(vector *)(address))
+#define CONSTANT_VECTOR(address) (*(const vector *)(address))
+
+INLINE float sum_of_lanes(const vector *value) {
+    float sum = 0;
+    for (int lane = 0; lane < lanes; lane++) sum += (*value)[lane];
+    return sum;
+}
+
+/// e^x within 2 units in the last place for x <= 0; 0 below -87.3. NaN stays NaN.
+///
+/// - Source: range reduction by ln 2 in two parts (Cody and Waite), polynomial of S. Moshier's Cephes `expf`.
+INLINE float exponential(float x) {
+    const float limited = x < -87.3f ? -87.3f : x;
+    // Adding 1.5 * 2^23 rounds to the nearest whole number.
+    const float shifter = 12582912.0f;
+    const float whole = (limited * 1.44269504088896341f + shifter) - shifter;
+    const float rest = (limited - whole * 0.693359375f) - whole * -2.12194440e-4f;
+    float polynomial = 1.9875691500e-4f;
+    polynomial = polynomial * rest + 1.3981999507e-3f;
+    polynomial = polynomial * rest + 8.3334519073e-3f;
+    polynomial = polynomial * rest + 4.1665795894e-2f;
+    polynomial = polynomial * rest + 1.6666665459e-1f;
+    polynomial = polynomial * rest + 5.0000001201e-1f;
+    const float fraction = polynomial * rest * rest + rest + 1.0f;
+    // 2^whole, from its exponent bits; NaN has no whole part to convert.
+    const int32_t exponent = whole == whole ? (int32_t)whole : 0;
+    const uint32_t bits = (uint32_t)(exponent + 127) << 23;
+    float power;
+    memcpy(&power, &bits, sizeof power);
+    return x < -87.3f ? 0.0f : fraction * power;
+}
+
+#endif

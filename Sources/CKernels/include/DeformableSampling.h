@@ -1,0 +1,31 @@
+/// Multi-scale deformable sampling: the part of MSDeformAttn between its projections.
+///
+/// - Source: "Deformable DETR" (arXiv 2010.04159), equation 3; `models/ops/modules/ms_deform_attn.py`.
+#ifndef CKERNELS_DEFORMABLE_SAMPLING_H
+#define CKERNELS_DEFORMABLE_SAMPLING_H
+
+#include <stdint.h>
+
+/// One image's operands. M heads of D channels, L levels, K points, Q queries, S = sum of level areas.
+typedef struct {
+    int64_t heads, head_width, levels, points;
+    /// `[L]` each; `level_starts` counts locations (rows of `value`).
+    const int64_t *level_heights, *level_widths, *level_starts;
+    /// `[S, M, D]`.
+    const float *value;
+    /// `[Q, 3 M L K]`: first the offsets `[M, L, K, (x, y)]`, then the attention logits `[M, L, K]`.
+    const float *projections;
+    /// `[Q, L, 2]` centres (x, y), or `[Q, L, 4]` boxes (cx, cy, w, h), in units of the padded level.
+    const float *references;
+    int64_t reference_width;
+    /// `[Q, M, D]`.
+    float *output;
+} deformable_sampling;
+
+/// The largest `levels * points` that the kernel takes.
+enum { deformable_sampling_maximum_points = 256 };
+
+/// Writes the output rows of queries `first..<end`. A location that is not finite, or more than a pixel outside, counts as 0.
+void deformable_sampling_forward(const deformable_sampling *operands, int64_t first, int64_t end);
+
+#endif

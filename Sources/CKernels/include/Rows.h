@@ -1,0 +1,30 @@
+/// Loops over rows of `[rows, width]` arrays: sums, norms, softmax, pooling.
+#ifndef CKERNELS_ROWS_H
+#define CKERNELS_ROWS_H
+
+#include <stdint.h>
+
+/// `output = left + right`, elementwise; `output` may be either operand.
+void rows_add(int64_t count, const float *left, const float *right, float *output);
+
+/// Layer normalisation of each row: `(x - mean) / sqrt(variance + epsilon) * gain + bias`. `output` may be `input`.
+///
+/// With `position`, also `output_with_position = output + position`: the next layer's query.
+void rows_layer_norm(int64_t rows, int64_t width, const float *input, const float *gain, const float *bias, float epsilon,
+                     float *output, const float *position, float *output_with_position);
+
+/// Softmax of each row of `scale * x`, in place.
+void rows_softmax(int64_t rows, int64_t width, float scale, float *data);
+
+/// Adds each channel's sum and sum of squares over the rows to `sums[width]` and `squares[width]`.
+void rows_moments(int64_t rows, int64_t width, const float *input, double *sums, double *squares);
+
+/// `output = input * scale[channel] + shift[channel]`; `output` may be `input`.
+void rows_scale_shift(int64_t rows, int64_t width, const float *input, const float *scale, const float *shift, float *output);
+
+/// One output row of a max-pool with a 3x3 window, stride 2, padding 1: `input` is one image `[height, width, channels]`,
+/// `output` the row `[output_width, channels]` numbered `output_row`.
+void rows_max_pool_3x3(int64_t height, int64_t width, int64_t channels, const float *input, int64_t output_row,
+                       int64_t output_width, float *output);
+
+#endif

@@ -1,0 +1,249 @@
+// oneDNN 2.x behind COneDNN.h: a compiled operation is a primitive with its memory descriptors.
+#if !__has_include(<oneapi/dnnl/dnnl.h>)
+#error "oneDNN's headers are missing: apt-get install libdnnl-dev (Debian), brew install onednn (macOS)"
+#endif
+
+#include "COneDNN.h"
+
+#include <oneapi/dnnl/dnnl.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+struct onednn_operation {
+    dnnl_primitive_desc_t descriptor;
+    dnnl_primitive_t primitive;
+    /// The weights as checkpoints store them.
+    dnnl_memory_desc_t plain_weights;
+    int has_bias;
+};
+
+static dnnl_engine_t shared_engine;
+static dnnl_status_t engine_status;
+static pthread_once_t engine_once = PTHREAD_ONCE_INIT;
+
+static void create_engine(void) { engine_status = dnnl_engine_create(&shared_engine, dnnl_cpu, 0); }
+
+static dnnl_status_t engine(dnnl_engine_t *result) {
+    pthread_once(&engine_once, create_engine);
+    *result = shared_engine;
+    return engine_status;
+}
+
+#define RETURN_IF_FAILED(call)                                                                                              \
+    do {                                                                                                                    \
+        dnnl_status_t status_ = (call);                                                                                     \
+        if (status_ != dnnl_success) return status_;                                                                        \
+    } while (0)
+
+static dnnl_memory_desc_t described(int rank, const dnnl_dims_t sizes, dnnl_format_tag_t tag) {
+    dnnl_memory_desc_t descriptor;
+    memset(&descriptor, 0, sizeof descriptor);
+    dnnl_memory_desc_init_by_tag(&descriptor, rank, sizes, dnnl_f32, tag);
+    return descriptor;
+}
+
+/// Scratch memory comes from the caller; the sum comes before the ReLU, as in a residual block.
+static dnnl_status_t make_attributes(const onednn_epilogue *epilogue, dnnl_primitive_attr_t *attributes) {
+    RETURN_IF_FAILED(dnnl_primitive_attr_create(attributes));
+    RETURN_IF_FAILED(dnnl_primitive_attr_set_scratchpad_mode(*attributes, dnnl_scratchpad_mode_user));
+    if (!epilogue || (!epilogue->adds_destination && !epilogue->has_relu)) return dnnl_success;
+    dnnl_post_ops_t post_operations;
+    RETURN_IF_FAILED(dnnl_post_ops_create(&post_operations));
+    dnnl_status_t status = dnnl_success;
+    if (epilogue->adds_destination) status = dnnl_post_ops_append_sum(post_operations, 1.0f);
+    if (status == dnnl_success && epilogue->has_relu)
+        status = dnnl_post_ops_append_eltwise(post_operations, 1.0f, dnnl_eltwise_relu, 0.0f, 0.0f);
+    if (status == dnnl_success) status = dnnl_primitive_attr_set_post_ops(*attributes, post_operations);
+    dnnl_post_ops_destroy(post_operations);
+    return status;
+}
+
+/// Compiles what `description` says; the operation owns the result.
+static dnnl_status_t compile(const_dnnl_op_desc_t description, const onednn_epilogue *epilogue,
+                             const dnnl_memory_desc_t *plain_weights, int has_bias, onednn_operation **result) {
+    dnnl_engine_t cpu;
+    RETURN_IF_FAILED(engine(&cpu));
+    onednn_operation *operation = calloc(1, sizeof *operation);
+    if (!operation) return dnnl_out_of_memory;
+    dnnl_primitive_attr_t attributes = NULL;
+    dnnl_status_t status = make_attributes(epilogue, &attributes);
+    if (status == dnnl_success)
+        status = dnnl_primitive_desc_create(&operation->descriptor, description, attributes, cpu, NULL);
+    if (status == dnnl_success) status = dnnl_primitive_create(&operation->primitive, operation->descriptor);
+    if (attributes) dnnl_primitive_attr_destroy(attributes);
+    if (status != dnnl_success) {
+        onednn_operation_destroy(operation);
+        return status;
+    }
+    operation->plain_weights = *plain_weights;
+    operation->has_bias = has_bias;
+    *result = operation;
+    return dnnl_success;
+}
+
+int onednn_convolution_create(const onednn_convolution *shape, onednn_operation **operation) {
+    const dnnl_dims_t source = {shape->batch, shape->channels, shape->height, shape->width};
+    const dnnl_dims_t weights = {shape->output_channels, shape->channels, shape->kernel_height, shape->kernel_width};
+    const dnnl_dims_t bias = {shape->output_channels};
+    const dnnl_dims_t destination = {shape->batch, shape->output_channels, shape->output_height, shape->output_width};
+    const dnnl_dims_t strides = {shape->stride_height, shape->stride_width};
+    const dnnl_dims_t gaps = {shape->dilation_height - 1, shape->dilation_width - 1};
+    const dnnl_dims_t padding_start = {shape->padding_top, shape->padding_left};
+    const dnnl_dims_t padding_end = {shape->padding_bottom, shape->padding_right};
+
+    dnnl_memory_desc_t source_memory = described(4, source, dnnl_nhwc);
+    dnnl_memory_desc_t weights_memory = described(4, weights, dnnl_format_tag_any);
+    dnnl_memory_desc_t plain_weights = described(4, weights, dnnl_oihw);
+    dnnl_memory_desc_t bias_memory = described(1, bias, dnnl_a);
+    dnnl_memory_desc_t destination_memory = described(4, destination, dnnl_nhwc);
+    dnnl_convolution_desc_t description;
+    RETURN_IF_FAILED(dnnl_dilated_convolution_forward_desc_init(
+        &description, dnnl_forward_inference, dnnl_convolution_direct, &source_memory, &weights_memory,
+        shape->epilogue.has_bias ? &bias_memory : NULL, &destination_memory, strides, gaps, padding_start, padding_end));
+    return compile(&description, &shape->epilogue, &plain_weights, shape->epilogue.has_bias, operation);
+}
+
+int onednn_product_create(const onednn_product *shape, onednn_operation **operation) {
+    const dnnl_dims_t source = {shape->rows, shape->inner};
+    const dnnl_dims_t weights = {shape->inner, shape->columns};
+    const dnnl_dims_t bias = {1, shape->columns};
+    const dnnl_dims_t destination = {shape->rows, shape->columns};
+
+    dnnl_memory_desc_t source_memory = described(2, source, dnnl_ab);
+    dnnl_memory_desc_t weights_memory = described(2, weights, dnnl_format_tag_any);
+    dnnl_memory_desc_t plain_weights = described(2, weights, dnnl_ba);
+    dnnl_memory_desc_t bias_memory = described(2, bias, dnnl_ab);
+    dnnl_memory_desc_t destination_memory = described(2, destination, dnnl_ab);
+    dnnl_matmul_desc_t description;
+    RETURN_IF_FAILED(dnnl_matmul_desc_init(&description, &source_memory, &weights_memory,
+                                           shape->epilogue.has_bias ? &bias_memory : NULL, &destination_memory));
+    return compile(&description, &shape->epilogue, &plain_weights, shape->epilogue.has_bias, operation);
+}
+
+int onednn_batched_product_create(const onednn_batched_product *shape, onednn_operation **operation) {
+    const dnnl_dims_t left = {shape->batches[0], shape->batches[1], shape->rows, shape->inner};
+    const dnnl_dims_t right = {shape->batches[0], shape->batches[1], shape->inner, shape->columns};
+    const dnnl_dims_t result = {shape->batches[0], shape->batches[1], shape->rows, shape->columns};
+
+    dnnl_memory_desc_t left_memory, right_memory, result_memory;
+    RETURN_IF_FAILED(dnnl_memory_desc_init_by_strides(&left_memory, 4, left, dnnl_f32, shape->left_strides));
+    RETURN_IF_FAILED(dnnl_memory_desc_init_by_strides(&right_memory, 4, right, dnnl_f32, shape->right_strides));
+    RETURN_IF_FAILED(dnnl_memory_desc_init_by_strides(&result_memory, 4, result, dnnl_f32, shape->result_strides));
+    dnnl_matmul_desc_t description;
+    RETURN_IF_FAILED(dnnl_matmul_desc_init(&description, &left_memory, &right_memory, NULL, &result_memory));
+    return compile(&description, NULL, &right_memory, 0, operation);
+}
+
+void onednn_operation_destroy(onednn_operation *operation) {
+    if (!operation) return;
+    if (operation->primitive) dnnl_primitive_destroy(operation->primitive);
+    if (operation->descriptor) dnnl_primitive_desc_destroy(operation->descriptor);
+    free(operation);
+}
+
+static const dnnl_memory_desc_t *memory_of(const onednn_operation *operation, dnnl_query_t which) {
+    return dnnl_primitive_desc_query_md(operation->descriptor, which, 0);
+}
+
+size_t onednn_packed_weights_size(const onednn_operation *operation) {
+    return dnnl_memory_desc_get_size(memory_of(operation, dnnl_query_weights_md));
+}
+
+size_t onednn_scratchpad_size(const onednn_operation *operation) {
+    return dnnl_memory_desc_get_size(memory_of(operation, dnnl_query_scratchpad_md));
+}
+
+int onednn_packs_weights_alike(const onednn_operation *left, const onednn_operation *right) {
+    return dnnl_memory_desc_equal(memory_of(left, dnnl_query_weights_md), memory_of(right, dnnl_query_weights_md));
+}
+
+const char *onednn_implementation(const onednn_operation *operation) {
+    const char *name = "";
+    dnnl_primitive_desc_query(operation->descriptor, dnnl_query_impl_info_str, 0, &name);
+    return name;
+}
+
+/// Copies between two orders of the same elements.
+static dnnl_status_t reorder(const dnnl_memory_desc_t *from, const void *source, const dnnl_memory_desc_t *to, void *target) {
+    dnnl_engine_t cpu;
+    RETURN_IF_FAILED(engine(&cpu));
+    dnnl_primitive_desc_t descriptor = NULL;
+    dnnl_primitive_t primitive = NULL;
+    dnnl_memory_t source_memory = NULL, target_memory = NULL;
+    dnnl_stream_t stream = NULL;
+    dnnl_status_t status = dnnl_reorder_primitive_desc_create(&descriptor, from, cpu, to, cpu, NULL);
+    if (status == dnnl_success) status = dnnl_primitive_create(&primitive, descriptor);
+    if (status == dnnl_success) status = dnnl_memory_create(&source_memory, from, cpu, (void *)source);
+    if (status == dnnl_success) status = dnnl_memory_create(&target_memory, to, cpu, target);
+    if (status == dnnl_success) status = dnnl_stream_create(&stream, cpu, dnnl_stream_default_flags);
+    if (status == dnnl_success) {
+        const dnnl_exec_arg_t arguments[] = {{DNNL_ARG_FROM, source_memory}, {DNNL_ARG_TO, target_memory}};
+        status = dnnl_primitive_execute(primitive, stream, 2, arguments);
+    }
+    if (status == dnnl_success) status = dnnl_stream_wait(stream);
+    if (stream) dnnl_stream_destroy(stream);
+    if (target_memory) dnnl_memory_destroy(target_memory);
+    if (source_memory) dnnl_memory_destroy(source_memory);
+    if (primitive) dnnl_primitive_destroy(primitive);
+    if (descriptor) dnnl_primitive_desc_destroy(descriptor);
+    return status;
+}
+
+int onednn_pack_weights(const onednn_operation *operation, const float *plain, void *packed) {
+    return reorder(&operation->plain_weights, plain, memory_of(operation, dnnl_query_weights_md), packed);
+}
+
+int onednn_repack_weights(const onednn_operation *from, const void *packed, const onednn_operation *to, void *repacked) {
+    return reorder(memory_of(from, dnnl_query_weights_md), packed, memory_of(to, dnnl_query_weights_md), repacked);
+}
+
+int onednn_execute(const onednn_operation *operation, const float *source, const void *weights, const float *bias,
+                   float *destination, void *scratchpad) {
+    dnnl_engine_t cpu;
+    RETURN_IF_FAILED(engine(&cpu));
+    const struct {
+        int argument;
+        dnnl_query_t memory;
+        int index;
+        void *data;
+    } operands[] = {
+        {DNNL_ARG_SRC, dnnl_query_src_md, 0, (void *)source},
+        {DNNL_ARG_WEIGHTS, dnnl_query_weights_md, 0, (void *)weights},
+        {DNNL_ARG_DST, dnnl_query_dst_md, 0, destination},
+        {DNNL_ARG_SCRATCHPAD, dnnl_query_scratchpad_md, 0, scratchpad},
+        {DNNL_ARG_BIAS, dnnl_query_weights_md, 1, (void *)bias},
+    };
+    const int count = operation->has_bias ? 5 : 4;
+    dnnl_exec_arg_t arguments[5];
+    dnnl_stream_t stream = NULL;
+    dnnl_status_t status = dnnl_stream_create(&stream, cpu, dnnl_stream_default_flags);
+    int made = 0;
+    for (; made < count && status == dnnl_success; made++) {
+        const dnnl_memory_desc_t *memory =
+            dnnl_primitive_desc_query_md(operation->descriptor, operands[made].memory, operands[made].index);
+        arguments[made].arg = operands[made].argument;
+        arguments[made].memory = NULL;
+        status = dnnl_memory_create(&arguments[made].memory, memory, cpu, operands[made].data);
+    }
+    if (status == dnnl_success) status = dnnl_primitive_execute(operation->primitive, stream, count, arguments);
+    if (status == dnnl_success) status = dnnl_stream_wait(stream);
+    for (int index = 0; index < made; index++)
+        if (arguments[index].memory) dnnl_memory_destroy(arguments[index].memory);
+    if (stream) dnnl_stream_destroy(stream);
+    return status;
+}
+
+static char version_text[32];
+static pthread_once_t version_once = PTHREAD_ONCE_INIT;
+
+static void write_version(void) {
+    const dnnl_version_t *version = dnnl_version();
+    snprintf(version_text, sizeof version_text, "%d.%d.%d", version->major, version->minor, version->patch);
+}
+
+const char *onednn_version_text(void) {
+    pthread_once(&version_once, write_version);
+    return version_text;
+}

@@ -1,0 +1,89 @@
+import Checkpoint
+import DeformableAttention
+import Layers
+import Tensors
+
+/// The deformable transformer decoder: queries attend to each other, then to a few locations of the memory.
+///
+/// - Source: `DeformableTransformerDecoder` in `models/deformable_transformer.py` of fundamentalvision/Deformable-DETR.
+struct Decoder: Sendable {
+    private let layers: [DecoderLayer]
+    /// Whether each layer's box head moves the references that the next layer sees.
+    private let refinesReferences: Bool
+
+    /// What one layer produced.
+    struct LayerOutput: Sendable {
+        /// `[N, Q, C]`
+        let hidden: Tensor
+        /// The references that entered the layer: `[N, Q, 2]` points or `[N, Q, 4]` boxes.
+        let references: Tensor
+    }
+
+    /// Reads `layers.0`, `layers.1`, ... under `cursor`.
+    init(_ cursor: WeightCursor, configuration: Configuration) throws {
+        layers = try (0..<configuration.decoderLayers).map {
+            try DecoderLayer(cursor["layers"][$0], configuration: configuration)
+        }
+        refinesReferences = configuration.refinement
+    }
+
+    /// - Parameters:
+    ///   - queries: where to start.
+    ///   - memory: the encoder's output.
+    ///   - boxHeads: one a layer.
+    /// - Returns: one output a layer.
+    func callAsFunction(
+        _ queries: ObjectQueries, memory: FeatureSequence, boxHeads: [MultiLayerPerceptron]
+    ) -> [LayerOutput] {
+        var target = queries.target
+        var references = queries.references
+        return layers.enumerated().map { index, layer in
+            target = layer(
+                target, position: queries.position, references: ReferencePoints.inLevels(references, of: memory),
+                memory: memory)
+            let output = LayerOutput(hidden: target, references: references)
+            if refinesReferences && index + 1 < layers.count {
+                references = ReferencePoints.refine(references, by: boxHeads[index](target))
+            }
+            return output
+        }
+    }
+}
+
+/// Self-attention, deformable cross-attention, feed-forward; each with its residual, then LayerNorm.
+///
+/// The checkpoints number the norms after another order: norm2 follows self-attention, norm1 cross-attention.
+private struct DecoderLayer: Sendable {
+    private let selfAttention: MultiHeadAttention
+    private let norm2: LayerNorm
+    private let crossAttention: MultiScaleDeformableAttention
+    private let norm1: LayerNorm
+    private let feedForward: FeedForward
+    private let norm3: LayerNorm
+
+    init(_ cursor: WeightCursor, configuration: Configuration) throws {
+        let width = configuration.modelWidth
+        selfAttention = try MultiHeadAttention(cursor["self_attn"], width: width, heads: configuration.heads)
+        norm2 = try LayerNorm(cursor["norm2"], width: width)
+        crossAttention = try MultiScaleDeformableAttention(
+            cursor["cross_attn"], width: width, heads: configuration.heads, levels: configuration.levels,
+            points: configuration.decoderPoints)
+        norm1 = try LayerNorm(cursor["norm1"], width: width)
+        feedForward = try FeedForward(cursor, width: width, hiddenWidth: configuration.feedForwardWidth)
+        norm3 = try LayerNorm(cursor["norm3"], width: width)
+    }
+
+    /// - Parameters:
+    ///   - target: `[N, Q, C]`.
+    ///   - position: `[N, Q, C]`.
+    ///   - references: `[N, Q, L, 2 or 4]`.
+    /// - Returns: `[N, Q, C]`.
+    func callAsFunction(
+        _ target: Tensor, position: Tensor, references: Tensor, memory: FeatureSequence
+    ) -> Tensor {
+        let attended = selfAttention(query: target.adding(position), target: target, addingTo: target)
+        let (normalized, query) = norm2(attended, adding: position)
+        let crossed = crossAttention(query: query, references: references, source: memory, addingTo: normalized)
+        return norm3(feedForward(norm1(crossed)))
+    }
+}

@@ -1,0 +1,177 @@
+import Backbone
+import Checkpoint
+import DeformableAttention
+import Layers
+import Tensors
+
+/// Deformable DETR: normalised images in, class logits and boxes out, one of each for every object query.
+///
+/// - Source: "Deformable DETR: Deformable Transformers for End-to-End Object Detection" (arXiv 2010.04159);
+///   `models/deformable_detr.py` of fundamentalvision/Deformable-DETR.
+public struct DeformableDETR: Sendable {
+    public let configuration: Configuration
+    private let backbone: ResNet
+    private let inputProjection: InputProjection
+    /// `[L, C]`
+    private let levelEmbedding: Tensor
+    private let encoder: Encoder
+    private let decoder: Decoder
+    private let queries: QuerySource
+    /// One a decoder layer; the layers of the base variant share theirs.
+    private let classHeads: [Linear]
+    private let boxHeads: [MultiLayerPerceptron]
+
+    private enum QuerySource {
+        case learned(LearnedQueries)
+        case proposed(ProposedQueries)
+    }
+
+    /// What the network says about a batch.
+    public struct Output: Sendable {
+        /// `[N, Q, classes]`
+        public let logits: Tensor
+        /// `[N, Q, 4]`, cxcywh in 0...1 of each image.
+        public let boxes: Tensor
+        /// How long each part took.
+        public let times: StageTimes
+    }
+
+    /// Wall-clock times of the network's parts.
+    public struct StageTimes: Sendable, Hashable {
+        public var backbone: Duration = .zero
+        /// Input projections, position encoding and encoder layers.
+        public var encoder: Duration = .zero
+        /// Queries, decoder layers and heads.
+        public var decoder: Duration = .zero
+
+        public var network: Duration { backbone + encoder + decoder }
+    }
+
+    /// Receives intermediate tensors by the names of `--dump`: `pixel_values [N, 3, H, W]`, `feature.l [N, C, h, w]`,
+    /// `memory [N, S, C]`, `hidden [layers, N, Q, C]`, `logits [N, Q, classes]`, `pred_boxes [N, Q, 4]`.
+    public typealias Recorder = (_ name: String, _ value: Tensor) -> Void
+
+    /// Reads a checkpoint's tensors by their canonical names.
+    ///
+    /// - Throws: `CheckpointError` when a tensor is missing or has another shape.
+    public init(_ cursor: WeightCursor, configuration: Configuration) throws {
+        self.configuration = configuration
+        let transformer = cursor["transformer"]
+        let width = configuration.modelWidth
+        backbone = try ResNet(cursor["backbone"][0]["body"], configuration: configuration.backbone)
+        inputProjection = try InputProjection(cursor, configuration: configuration)
+        levelEmbedding = try transformer.tensor("level_embed", [configuration.levels, width])
+        encoder = try Encoder(transformer["encoder"], configuration: configuration)
+        decoder = try Decoder(transformer["decoder"], configuration: configuration)
+
+        let classEmbedding = cursor["class_embed"]
+        let boxEmbedding = cursor["bbox_embed"]
+        var classHeads = try (0..<configuration.headCount).map {
+            try Linear(classEmbedding[$0], inputWidth: width, outputWidth: configuration.classes)
+        }
+        var boxHeads = try (0..<configuration.headCount).map {
+            try MultiLayerPerceptron(boxEmbedding[$0], widths: [width, width, width, 4])
+        }
+        // The encoder's own heads come after the decoder layers'.
+        if configuration.twoStage {
+            queries = .proposed(
+                try ProposedQueries(
+                    transformer, configuration: configuration, classHead: classHeads.removeLast(),
+                    boxHead: boxHeads.removeLast()))
+        } else {
+            queries = .learned(try LearnedQueries(cursor, configuration: configuration))
+        }
+        self.classHeads = configuration.sharesHeads ? classHeads.repeated(configuration.decoderLayers) : classHeads
+        self.boxHeads = configuration.sharesHeads ? boxHeads.repeated(configuration.decoderLayers) : boxHeads
+    }
+
+    /// Runs the network.
+    ///
+    /// - Parameters:
+    ///   - batch: `[N, H, W, 3]` with its padding.
+    ///   - record: see ``Recorder``; costs copies.
+    /// - Throws: ``DetectorError`` when a two-stage model finds fewer locations in an image than it has queries.
+    public func callAsFunction(_ batch: ImageBatch, record: Recorder? = nil) throws -> Output {
+        var times = StageTimes()
+        let clock = ContinuousClock()
+        var mark = clock.now
+        func lap() -> Duration {
+            let now = clock.now
+            defer { mark = now }
+            return now - mark
+        }
+
+        record?("pixel_values", batch.pixels.values.channelsFirst())
+        let features = backbone(batch.backboneInput, taps: configuration.featureTaps)
+        times.backbone = lap()
+
+        let sequence = inputProjection(features, of: batch)
+        if let record {
+            for level in 0..<configuration.levels {
+                record("feature.\(level)", sequence.values.map(ofLevel: level, in: sequence.layout).channelsFirst())
+            }
+        }
+        let position = PositionEncoding.sequence(
+            layout: sequence.layout, validSizes: sequence.validSizes, levelEmbedding: levelEmbedding)
+        let memory = encoder(sequence, position: position)
+        times.encoder = lap()
+        record?("memory", memory.values)
+
+        let start =
+            switch queries {
+            case .learned(let learned): learned(images: batch.images)
+            case .proposed(let proposed): try proposed(memory, paddingRule: batch.paddingRule)
+            }
+        let layers = decoder(start, memory: memory, boxHeads: boxHeads)
+        record?("hidden", .stacking(layers.map(\.hidden)))
+        guard let last = layers.last, let classHead = classHeads.last, let boxHead = boxHeads.last else {
+            preconditionFailure("a decoder without layers")
+        }
+        let logits = classHead(last.hidden)
+        let boxes = ReferencePoints.refine(last.references, by: boxHead(last.hidden))
+        times.decoder = lap()
+        record?("logits", logits)
+        record?("pred_boxes", boxes)
+        return Output(logits: logits, boxes: boxes, times: times)
+    }
+}
+
+extension Tensor {
+    /// `[N, H, W, C]` to `[N, C, H, W]`; a copy.
+    fileprivate func channelsFirst() -> Tensor {
+        precondition(shape.rank == 4, "\(shape) is no batch of maps")
+        let (images, pixels, channels) = (shape[0], shape[1] * shape[2], shape[3])
+        return Tensor([images, channels, shape[1], shape[2]]) { output in
+            withElements { elements in
+                for image in 0..<images {
+                    let start = image * pixels * channels
+                    for channel in 0..<channels {
+                        for pixel in 0..<pixels {
+                            output[start + channel * pixels + pixel] = elements[start + pixel * channels + channel]
+                        }
+                    }
+                }
+            }
+        }
+    }
+
+    /// Tensors of one shape along a new first axis.
+    fileprivate static func stacking(_ tensors: [Tensor]) -> Tensor {
+        let shape = tensors.first?.shape ?? []
+        precondition(tensors.allSatisfy { $0.shape == shape }, "cannot stack \(tensors.map(\.shape))")
+        return Tensor(Shape([tensors.count] + shape.dimensions)) { output in
+            for (index, tensor) in tensors.enumerated() {
+                tensor.withElements {
+                    _ = output[index * $0.count..<(index + 1) * $0.count].update(fromContentsOf: $0)
+                }
+            }
+        }
+    }
+}
+
+extension Array {
+    /// An array of one element, as often as there are layers that share it.
+    fileprivate func repeated(_ count: Int) -> [Element] {
+        (0..<count).flatMap { _ in self }
+    }
+}

@@ -1,0 +1,50 @@
+import Checkpoint
+import DeformableAttention
+import Layers
+import Tensors
+
+/// The decoder's input.
+struct ObjectQueries: Sendable {
+    /// What the queries start from, `[N, Q, C]`.
+    let target: Tensor
+    /// Their position encodings, `[N, Q, C]`.
+    let position: Tensor
+    /// `[N, Q, 2]` points or `[N, Q, 4]` boxes in 0...1 of the image.
+    let references: Tensor
+}
+
+/// Learned object queries: the same for every image.
+///
+/// - Source: `DeformableTransformer.forward`, the branch that is not two-stage.
+struct LearnedQueries: Sendable {
+    /// `[Q, 2 C]`: position, then target.
+    private let embedding: Tensor
+    private let referencePoints: Linear
+    private let width: Int
+
+    /// Reads `query_embed.weight` and `transformer.reference_points` under `cursor`.
+    init(_ cursor: WeightCursor, configuration: Configuration) throws {
+        width = configuration.modelWidth
+        embedding = try cursor["query_embed"].tensor("weight", [configuration.queries, 2 * width])
+        referencePoints = try Linear(
+            cursor["transformer"]["reference_points"], inputWidth: width, outputWidth: 2)
+    }
+
+    func callAsFunction(images: Int) -> ObjectQueries {
+        let position = embedding.columns(0..<width)
+        let target = embedding.columns(width..<2 * width)
+        var references = referencePoints(position)
+        references.withMutableElements { for index in $0.indices { $0[index] = ReferencePoints.sigmoid($0[index]) } }
+        func repeated(_ tensor: Tensor) -> Tensor {
+            Tensor(Shape([images] + tensor.shape.dimensions)) { output in
+                tensor.withElements { one in
+                    for image in 0..<images {
+                        _ = output[image * one.count..<(image + 1) * one.count].update(fromContentsOf: one)
+                    }
+                }
+            }
+        }
+        return ObjectQueries(
+            target: repeated(target), position: repeated(position), references: repeated(references))
+    }
+}

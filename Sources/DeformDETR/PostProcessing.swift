@@ -1,0 +1,48 @@
+import Boxes
+import Tensors
+
+/// The network's output as detections: the best (query, class) pairs over the whole image; no suppression of overlaps.
+///
+/// - Source: `PostProcess` in `models/deformable_detr.py` of fundamentalvision/Deformable-DETR.
+enum PostProcessing {
+    /// - Parameters:
+    ///   - logits: `[N, Q, classes]`.
+    ///   - boxes: `[N, Q, 4]`, cxcywh in 0...1.
+    ///   - image: which image of the batch.
+    ///   - width: of the upright original, in pixels; `height` likewise.
+    ///   - threshold: only scores above it.
+    ///   - topK: at most this many; of equal scores, the earlier query and then the lower class comes first.
+    /// - Returns: best first; boxes are not clamped to the image.
+    /// - Throws: ``DetectorError/nonfiniteOutput(query:)``.
+    static func detections(
+        logits: Tensor, boxes: Tensor, image: Int, width: Int, height: Int, classNames: [String?], threshold: Float,
+        topK: Int
+    ) throws -> [Detection] {
+        let (queries, classes) = (logits.shape[1], logits.shape[2])
+        let logits = logits.rows(image..<image + 1).elements
+        let boxes = boxes.rows(image..<image + 1).elements
+        if let index = logits.firstIndex(where: { !$0.isFinite }) {
+            throw DetectorError.nonfiniteOutput(query: index / classes)
+        }
+        if let index = boxes.firstIndex(where: { !$0.isFinite }) {
+            throw DetectorError.nonfiniteOutput(query: index / 4)
+        }
+        precondition(logits.count == queries * classes && boxes.count == queries * 4, "logits and boxes disagree")
+
+        // Of the pairs above the threshold, by logit: the sigmoid keeps their order.
+        let candidates = logits.indices.filter { ReferencePoints.sigmoid(logits[$0]) > threshold }
+        let best = candidates.sorted { left, right in
+            logits[left] == logits[right] ? left < right : logits[left] > logits[right]
+        }
+        return best.prefix(max(0, topK)).map { index in
+            let (query, classID) = (index / classes, index % classes)
+            let box = CenterBox(
+                centerX: boxes[query * 4], centerY: boxes[query * 4 + 1], width: boxes[query * 4 + 2],
+                height: boxes[query * 4 + 3])
+            let name = classID < classNames.count ? classNames[classID] : nil
+            return Detection(
+                classID: classID, label: name ?? String(classID), score: ReferencePoints.sigmoid(logits[index]),
+                box: CornerBox(box).scaled(width: Float(width), height: Float(height)))
+        }
+    }
+}

@@ -1,0 +1,93 @@
+import CKernels
+import Tensors
+
+/// The sampling step of multi-scale deformable attention, without its linear projections.
+///
+/// For every query q and head m: `output = sum over l, k of A[m, l, k] * value_m(location[m, l, k])`, where the attention
+/// weights A are the softmax of the head's logits over all levels and points, and `value_m` is interpolated bilinearly
+/// between pixel centres, zero outside the level. Locations in pixels of level l, whose extent is W x H:
+/// - reference points `(x, y)`: `x * W + offset - 0.5`, so that an offset counts in pixels;
+/// - reference boxes `(cx, cy, w, h)`: `cx * W + offset / K * w * W * 0.5 - 0.5`.
+///
+/// A location that is NaN, infinite or more than a pixel outside its level contributes zero.
+///
+/// - Source: "Deformable DETR" (arXiv 2010.04159), equation 3; `models/ops/modules/ms_deform_attn.py` and
+///   `models/ops/functions/ms_deform_attn_func.py`.
+public struct DeformableSampling: Sendable, Hashable {
+    /// M
+    public let heads: Int
+    /// D
+    public let headWidth: Int
+    /// K, for each head and level
+    public let points: Int
+
+    /// The most samples (levels times points) that a head can take.
+    public static let maximumSamples = Int(deformable_sampling_maximum_points)
+
+    public init(heads: Int, headWidth: Int, points: Int) {
+        self.heads = heads
+        self.headWidth = headWidth
+        self.points = points
+    }
+
+    /// - Parameters:
+    ///   - value: `[N, S, M * D]`.
+    ///   - layout: the levels of `value`.
+    ///   - projections: `[N, Q, 3 * M * L * K]`: offsets `[M, L, K, (x, y)]`, then logits `[M, L * K]`.
+    ///   - references: `[N, Q, L, 2]` points or `[N, Q, L, 4]` boxes, in 0...1 of each padded level.
+    /// - Returns: `[N, Q, M * D]`.
+    public func callAsFunction(
+        value: Tensor, layout: LevelLayout, projections: Tensor, references: Tensor
+    ) -> Tensor {
+        checkShapes(value: value, layout: layout, projections: projections, references: references)
+        let (images, queries) = (projections.shape[0], projections.shape[1])
+        let heights = layout.sizes.map { Int64($0.height) }
+        let widths = layout.sizes.map { Int64($0.width) }
+        let starts = layout.starts.map(Int64.init)
+        return Tensor([images, queries, heads * headWidth]) { output in
+            guard let target = output.baseAddress else { return }
+            heights.withUnsafeBufferPointer { heights in
+                widths.withUnsafeBufferPointer { widths in
+                    starts.withUnsafeBufferPointer { starts in
+                        withExtendedLifetime((value, projections, references)) {
+                            for image in 0..<images {
+                                var operands = deformable_sampling(
+                                    heads: Int64(heads), head_width: Int64(headWidth), levels: Int64(layout.levels),
+                                    points: Int64(points), level_heights: heights.baseAddress,
+                                    level_widths: widths.baseAddress, level_starts: starts.baseAddress,
+                                    value: value.pointer + image * value.count / images,
+                                    projections: projections.pointer + image * projections.count / images,
+                                    references: references.pointer + image * references.count / images,
+                                    reference_width: Int64(references.shape[3]),
+                                    output: target + image * output.count / images)
+                                withUnsafePointer(to: &operands) { operands in
+                                    Parallel.forRanges(queries, minimumPerThread: 16) { range in
+                                        deformable_sampling_forward(
+                                            operands, Int64(range.lowerBound), Int64(range.upperBound))
+                                    }
+                                }
+                            }
+                        }
+                    }
+                }
+            }
+        }
+    }
+
+    func checkShapes(value: Tensor, layout: LevelLayout, projections: Tensor, references: Tensor) {
+        let samples = layout.levels * points
+        precondition(samples <= Self.maximumSamples, "\(samples) samples a head; at most \(Self.maximumSamples)")
+        precondition(
+            value.shape.rank == 3 && value.shape[1] == layout.count && value.shape[2] == heads * headWidth,
+            "value \(value.shape), expected [N, \(layout.count), \(heads * headWidth)]")
+        precondition(
+            projections.shape.rank == 3 && projections.shape[0] == value.shape[0]
+                && projections.shape[2] == 3 * heads * samples,
+            "projections \(projections.shape), expected [\(value.shape[0]), Q, \(3 * heads * samples)]")
+        precondition(
+            references.shape.rank == 4 && references.shape[0] == projections.shape[0]
+                && references.shape[1] == projections.shape[1] && references.shape[2] == layout.levels
+                && (references.shape[3] == 2 || references.shape[3] == 4),
+            "references \(references.shape) for projections \(projections.shape) and \(layout.levels) levels")
+    }
+}

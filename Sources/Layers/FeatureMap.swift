@@ -1,0 +1,77 @@
+import Tensors
+
+/// The height and width of the part of a padded image or map that holds the image, in its own pixels.
+public struct ValidSize: Sendable, Hashable {
+    public var height: Int
+    public var width: Int
+
+    public init(height: Int, width: Int) {
+        self.height = height
+        self.width = width
+    }
+}
+
+/// A batch of maps of one size, of which each image fills a rectangle from the top left; the rest is padding.
+public struct FeatureMap: Sendable {
+    /// `[N, H, W, C]`.
+    public var values: Tensor
+    /// `[N]`.
+    public var validSizes: [ValidSize]
+
+    /// - Precondition: one valid size an image, none larger than the map.
+    public init(values: Tensor, validSizes: [ValidSize]) {
+        precondition(values.shape.rank == 4, "a feature map needs [N, H, W, C], not \(values.shape)")
+        precondition(
+            validSizes.count == values.shape[0]
+                && validSizes.allSatisfy { $0.height <= values.shape[1] && $0.width <= values.shape[2] },
+            "valid sizes \(validSizes) for \(values.shape)")
+        self.values = values
+        self.validSizes = validSizes
+    }
+
+    /// A batch without padding.
+    public init(values: Tensor) {
+        let size = ValidSize(height: values.shape[1], width: values.shape[2])
+        self.init(values: values, validSizes: Array(repeating: size, count: values.shape[0]))
+    }
+
+    public var images: Int { values.shape[0] }
+    public var height: Int { values.shape[1] }
+    public var width: Int { values.shape[2] }
+    public var channels: Int { values.shape[3] }
+
+    public var hasPadding: Bool {
+        validSizes.contains { $0.height < height || $0.width < width }
+    }
+
+    /// Sets the padding to zero: what a convolution sees beyond the border of an image that is alone.
+    public mutating func clearPadding() {
+        guard hasPadding else { return }
+        let (height, width, channels, validSizes) = (height, width, channels, validSizes)
+        values.withMutableElements { values in
+            for (image, valid) in validSizes.enumerated() {
+                for row in 0..<height {
+                    let start = (image * height + row) * width
+                    let firstPadded = row < valid.height ? valid.width : 0
+                    values[(start + firstPadded) * channels..<(start + width) * channels].update(repeating: 0)
+                }
+            }
+        }
+    }
+}
+
+extension Conv2D {
+    /// The convolution of each image as if it were alone: padding never reaches an image through the kernel.
+    ///
+    /// - Returns: `[N, H', W', output channels]` with the valid sizes that each image would have alone.
+    public func callAsFunction(
+        _ input: consuming FeatureMap, activation: Activation = .none, addingTo residual: consuming Tensor? = nil
+    ) -> FeatureMap {
+        if geometry.kernel > 1 { input.clearPadding() }
+        let sizes = input.validSizes.map {
+            ValidSize(
+                height: geometry.outputExtent(of: $0.height), width: geometry.outputExtent(of: $0.width))
+        }
+        return FeatureMap(values: self(input.values, activation: activation, addingTo: residual), validSizes: sizes)
+    }
+}

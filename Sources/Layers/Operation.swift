@@ -1,0 +1,62 @@
+import COneDNN
+import Tensors
+
+/// A oneDNN operation compiled for one shape; it holds no data and may run on several threads at once.
+package final class Operation: @unchecked Sendable {
+    // @unchecked: oneDNN's primitives are immutable once created.
+
+    let handle: OpaquePointer
+
+    /// Bytes of scratch memory for one run.
+    let scratchpadSize: Int
+
+    /// - Precondition: oneDNN can compile the shape; it has an implementation for every dense float shape.
+    init(
+        _ description: @autoclosure () -> String, create: (UnsafeMutablePointer<OpaquePointer?>) -> Int32
+    ) {
+        var handle: OpaquePointer?
+        let status = create(&handle)
+        guard status == 0, let handle else {
+            preconditionFailure("oneDNN cannot compile \(description()): status \(status)")
+        }
+        self.handle = handle
+        scratchpadSize = onednn_scratchpad_size(handle)
+    }
+
+    deinit { onednn_operation_destroy(handle) }
+
+    /// Runs the operation on plain pointers whose extents the caller has matched to the compiled shape.
+    func run(
+        source: UnsafePointer<Float>, weights: UnsafeRawPointer, bias: UnsafePointer<Float>?,
+        destination: UnsafeMutablePointer<Float>
+    ) {
+        let scratchpad = Storage(byteCount: scratchpadSize)
+        let status = withExtendedLifetime(scratchpad) {
+            onednn_execute(handle, source, weights, bias, destination, scratchpad.start)
+        }
+        precondition(status == 0, "oneDNN could not run an operation: status \(status)")
+    }
+}
+
+/// What a product does with its result before storing it: + bias, + residual, then ReLU.
+struct Epilogue: Hashable {
+    var hasBias: Bool
+    var addsResidual: Bool
+    var activation: Activation
+
+    var bridged: onednn_epilogue {
+        onednn_epilogue(
+            has_bias: hasBias ? 1 : 0, adds_destination: addsResidual ? 1 : 0,
+            has_relu: activation == .relu ? 1 : 0)
+    }
+}
+
+/// An elementwise function fused into the product before it.
+public enum Activation: Sendable, Hashable {
+    case none
+    /// max(0, x)
+    case relu
+}
+
+/// The version of oneDNN in use, such as "2.6.3".
+public var oneDNNVersion: String { String(cString: onednn_version_text()) }

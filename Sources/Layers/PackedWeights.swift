@@ -1,0 +1,82 @@
+import COneDNN
+import Synchronization
+import Tensors
+
+/// A layer's weights in the order that oneDNN wants, and the layer's operations by input shape.
+///
+/// The weights are packed when the layer first runs; the checkpoint's order is given up then, so that memory holds them
+/// once. Another input shape that wants another order (rare) gets a repacked copy.
+final class PackedWeights: Sendable {
+    /// What distinguishes a layer's operations: the input's extents and the epilogue.
+    struct Key: Hashable {
+        var extents: [Int]
+        var epilogue: Epilogue
+    }
+
+    private struct Compiled {
+        let operation: Operation
+        let weights: Storage
+    }
+
+    private struct State {
+        /// The weights as the checkpoint has them, until they are packed.
+        var plain: Tensor?
+        var compiled: [Key: Compiled] = [:]
+        /// One operation and its weights for each distinct packing.
+        var packings: [Compiled] = []
+    }
+
+    private let state: Mutex<State>
+
+    /// A folder of images of many sizes compiles each layer for each size; beyond this many the oldest are dropped.
+    private static let compiledLimit = 8
+
+    init(_ plain: Tensor) {
+        state = Mutex(State(plain: plain))
+    }
+
+    /// Runs the operation for `key`, compiling it and packing the weights if this is its first time.
+    func run(
+        _ key: Key, source: Tensor, bias: Tensor?, destination: UnsafeMutablePointer<Float>, compile: () -> Operation
+    ) {
+        let compiled = state.withLock { state in
+            if let known = state.compiled[key] { return known }
+            let new = Self.packed(for: compile(), in: &state)
+            if state.compiled.count >= Self.compiledLimit { state.compiled = [:] }
+            state.compiled[key] = new
+            return new
+        }
+        withExtendedLifetime((source, bias, compiled.weights)) {
+            compiled.operation.run(
+                source: source.pointer, weights: compiled.weights.start, bias: bias?.pointer, destination: destination)
+        }
+    }
+
+    private static func packed(for operation: Operation, in state: inout State) -> Compiled {
+        if let same = state.packings.first(where: {
+            onednn_packs_weights_alike($0.operation.handle, operation.handle) == 1
+        }) {
+            return Compiled(operation: operation, weights: same.weights)
+        }
+        let weights = Storage(byteCount: onednn_packed_weights_size(operation.handle))
+        let status: Int32
+        if let packing = state.packings.first {
+            status = withExtendedLifetime((packing.weights, weights)) {
+                onednn_repack_weights(
+                    packing.operation.handle, packing.weights.start, operation.handle, weights.start)
+            }
+        } else if let plain = state.plain {
+            status = withExtendedLifetime((plain, weights)) {
+                onednn_pack_weights(operation.handle, plain.pointer, weights.start)
+            }
+            plain.dropMappedPages()
+            state.plain = nil
+        } else {
+            preconditionFailure("weights are either plain or packed")
+        }
+        precondition(status == 0, "oneDNN could not pack a layer's weights: status \(status)")
+        let packing = Compiled(operation: operation, weights: weights)
+        state.packings.append(packing)
+        return packing
+    }
+}

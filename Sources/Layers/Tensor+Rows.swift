@@ -1,0 +1,48 @@
+import CKernels
+import Tensors
+
+extension Tensor {
+    /// The elementwise sum of two tensors of one shape.
+    public func adding(_ other: Tensor) -> Tensor {
+        precondition(shape == other.shape, "cannot add \(other.shape) to \(shape)")
+        return Tensor(shape) { output in
+            guard let target = output.baseAddress else { return }
+            withExtendedLifetime((self, other)) {
+                Parallel.forRanges(count, minimumPerThread: 1 << 15) { range in
+                    let start = range.lowerBound
+                    rows_add(Int64(range.count), pointer + start, other.pointer + start, target + start)
+                }
+            }
+        }
+    }
+}
+
+extension Tensor {
+    /// The given columns (indices of the last axis) of every row; a copy.
+    public func columns(_ range: Range<Int>) -> Tensor {
+        let width = shape.last
+        precondition(range.lowerBound >= 0 && range.upperBound <= width, "columns \(range) of \(shape)")
+        return Tensor(Shape(shape.dimensions.dropLast() + [range.count])) { output in
+            withElements { elements in
+                for row in 0..<count / max(1, width) {
+                    _ = output[row * range.count..<(row + 1) * range.count]
+                        .update(
+                            fromContentsOf: elements[row * width + range.lowerBound..<row * width + range.upperBound])
+                }
+            }
+        }
+    }
+
+    /// The given rows, counted over all axes but the last: `[..., C]` to `[rows, C]`.
+    public func gatheringRows(_ rows: [Int]) -> Tensor {
+        let width = shape.last
+        return Tensor([rows.count, width]) { output in
+            withElements { elements in
+                for (index, row) in rows.enumerated() {
+                    _ = output[index * width..<(index + 1) * width]
+                        .update(fromContentsOf: elements[row * width..<(row + 1) * width])
+                }
+            }
+        }
+    }
+}
