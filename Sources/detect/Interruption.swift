@@ -20,7 +20,14 @@ enum Interruption {
         // Touched here first, so that the handler finds both ready.
         received.store(0, ordering: .relaxed)
         isGuarding.store(false, ordering: .relaxed)
-        for number in [SIGINT, SIGTERM, SIGHUP] where !isIgnored(number) { signal(number, handler) }
+        var ours = sigset_t()
+        sigemptyset(&ours)
+        for number in [SIGINT, SIGTERM, SIGHUP] where !isIgnored(number) {
+            signal(number, handler)
+            sigaddset(&ours, number)
+        }
+        // A program that starts us from a thread of libdispatch leaves them blocked.
+        sigprocmask(SIG_UNBLOCK, &ours, nil)
     }
 
     /// Whoever started us may want a signal to be ignored, as `nohup` does.

@@ -23,7 +23,9 @@ enum Command {
 
     /// The executable that was built with these tests.
     static let path: String = {
-        var folders = [URL(fileURLWithPath: CommandLine.arguments[0]).deletingLastPathComponent(), Bundle.main.bundleURL]
+        var folders = [
+            URL(fileURLWithPath: CommandLine.arguments[0]).deletingLastPathComponent(), Bundle.main.bundleURL,
+        ]
         folders += folders.map { $0.deletingLastPathComponent() }
         folders.append(repository.appendingPathComponent(".build/release"))
         let candidates = folders.map { $0.appendingPathComponent("detect").path }
@@ -46,10 +48,11 @@ enum Command {
         try run(executable: path, arguments, in: folder, input: input)
     }
 
-    /// Runs a line of shell in which `$detect` is the command and `$quick` its quick options.
+    /// Runs a line of shell in which `DETECT` stands for the command and `QUICK` for its quick options.
     static func shell(_ line: String, in folder: TemporaryFolder) throws -> Result {
-        let quick = quick.map { "'\($0)'" }.joined(separator: " ")
-        return try run(executable: "/bin/sh", ["-c", "detect='\(path)'; quick=\"\(quick)\"; \(line)"], in: folder)
+        let script = line.replacingOccurrences(of: "DETECT", with: "'\(path)'")
+            .replacingOccurrences(of: "QUICK", with: quick.map { "'\($0)'" }.joined(separator: " "))
+        return try run(executable: "/bin/sh", ["-c", script], in: folder)
     }
 
     private static func run(
@@ -114,7 +117,9 @@ extension TemporaryFolder {
         try FileManager.default.createDirectory(atPath: "\(path)/\(name)", withIntermediateDirectories: true)
     }
 
-    func bytes(_ name: String) throws -> [UInt8] { Array(try Data(contentsOf: URL(fileURLWithPath: "\(path)/\(name)"))) }
+    func bytes(_ name: String) throws -> [UInt8] {
+        Array(try Data(contentsOf: URL(fileURLWithPath: "\(path)/\(name)")))
+    }
 
     func text(_ name: String) throws -> String { String(decoding: try bytes(name), as: UTF8.self) }
 

@@ -1,0 +1,110 @@
+// `detect convert`, `detect inspect` and `detect bench`.
+
+import Foundation
+import TestSupport
+import Testing
+
+@Suite struct OtherCommandTests {
+    @Test func convertedWeightsDetectTheSame() throws {
+        let folder = try TemporaryFolder()
+        try folder.add(try Pictures.jpeg(), as: "a.jpg")
+        let conversion = try Command.run(["convert", Command.weights, "--output", "w.bin"], in: folder)
+        #expect(conversion.status == 0, "\(conversion.error)")
+        #expect(conversion.output.isEmpty)
+        let outputs = try [Command.weights, "w.bin"].map { weights in
+            try Command.run(
+                ["a.jpg", "-w", weights, "--size", "64", "--no-images", "-f", "csv", "--threshold", "0.05"], in: folder
+            ).output
+        }
+        #expect(outputs[0] == outputs[1])
+        #expect(outputs[0].contains("a.jpg,480,640"))
+    }
+
+    @Test func convertWithNames() throws {
+        let folder = try TemporaryFolder()
+        try folder.add(Array("{\"id2label\": {\"1\": \"middle\"}}".utf8), as: "names.json")
+        let arguments = ["convert", Command.weights, "-o", "w.bin", "--names"]
+        #expect(try Command.run(arguments + ["names.json"], in: folder).status == 0)
+        #expect(try Command.run(["inspect", "w.bin"], in: folder).output.contains("1 middle"))
+        try folder.add(Array(String(repeating: "x\n", count: 500).utf8), as: "many.txt")
+        let many = try Command.run(arguments + ["many.txt"], in: folder)
+        #expect(many.status == 64)
+        #expect(many.error.contains("found 500"))
+    }
+
+    @Test(arguments: ["bf16", "int8"])
+    func convertOnlyToFloat32(_ type: String) throws {
+        let folder = try TemporaryFolder()
+        let result = try Command.run(["convert", Command.weights, "-o", "w.bin", "--dtype", type], in: folder)
+        #expect(result.status == 64)
+        #expect(result.error.contains("--dtype \(type): this version computes in f32 only"))
+        #expect(folder.files(in: ".").isEmpty)
+    }
+
+    @Test func convertIntoAMissingFolder() throws {
+        let folder = try TemporaryFolder()
+        let result = try Command.run(["convert", Command.weights, "-o", "no/w.bin"], in: folder)
+        #expect(result.status == 2)
+        #expect(result.error.contains("no/w.bin: cannot create: No such file or directory"))
+    }
+
+    @Test func inspect() throws {
+        let result = try Command.run(["inspect", Command.weights], in: TemporaryFolder())
+        #expect(result.status == 0)
+        for word in ["variant", "configuration", "parameters", "card", "coaster", "dtypes", "F32"] {
+            #expect(result.output.contains(word), "\(word)")
+        }
+    }
+
+    @Test(
+        arguments: [
+            ("", "an empty file"), ("<html>", "a web page"), ("hello", "not a known weights format"),
+        ])
+    func wrongWeights(_ content: String, _ message: String) throws {
+        let folder = try TemporaryFolder()
+        try folder.add(Array(content.utf8), as: "w")
+        try folder.add(Pictures.png(width: 20, height: 20), as: "a.png")
+        for arguments in [
+            ["inspect", "w"], ["convert", "w", "-o", "out"], ["a.png", "-w", "w"], ["bench", "-w", "w"],
+        ] {
+            let result = try Command.run(arguments, in: folder)
+            #expect(result.status == 2)
+            #expect(result.error.contains(message), "\(result.error)")
+            #expect(result.output.isEmpty)
+        }
+    }
+
+    @Test func bench() throws {
+        struct Report: Decodable {
+            let model: String
+            let size: [Int]
+            let precision: String
+            let threads: Int
+            let runs: Int
+            let median_ms: [String: Double]
+            let peak_memory_bytes: Int
+            let processor: String
+            let versions: [String: String]
+        }
+        let folder = try TemporaryFolder()
+        let arguments = ["bench", "--weights", Command.weights, "--size", "64x96", "--runs", "2", "--threads", "1"]
+        let result = try Command.run(arguments + ["--json"], in: folder)
+        let report = try JSONDecoder().decode(Report.self, from: Data(result.output.utf8))
+        #expect(report.size == [64, 96])
+        #expect(report.precision == "f32")
+        #expect(report.threads == 1)
+        #expect(report.runs == 2)
+        #expect(
+            report.median_ms.keys.sorted() == ["backbone", "decoder", "encoder", "network", "preprocess", "total"])
+        #expect(report.peak_memory_bytes > 1 << 20)
+        #expect(report.versions["detect"] != nil)
+        #expect(try Command.run(arguments, in: folder).output.contains("peak memory"))
+    }
+
+    @Test(arguments: ["800", "800x", "x", "800x1333x3", "8x800", "800x9999", "-5x64"])
+    func benchSizes(_ size: String) throws {
+        let result = try Command.run(["bench", "-w", Command.weights, "--size=\(size)"], in: TemporaryFolder())
+        #expect(result.status == 64)
+        #expect(result.error.contains("--size: expected"))
+    }
+}
