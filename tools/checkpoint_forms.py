@@ -155,7 +155,7 @@ def save(model, form, folder, backbone="resnet50"):
         return path
     path = os.path.join(folder, "checkpoint.pth")
     if form == "official-zip":
-        torch.save({"model": official_state(model)}, path)
+        torch.save({"model": official_state(model), "args": official_arguments(model, backbone)}, path)
     elif form == "official-legacy":
         torch.save(_training_checkpoint(model, backbone), path, _use_new_zipfile_serialization=False)
     else:

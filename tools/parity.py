@@ -6,7 +6,8 @@ Builds each variant with random parameters (deformable_detr_reference.py), saves
 
     detect PHOTO --weights W --dump OUT --threshold T --format json --no-images
 
-and compares every dumped tensor and the detections with the reference. Form `w.bin` is `detect convert` of the zip. Prints
+and compares every dumped tensor and the detections with the reference. Form `w.bin` is `detect convert` of the zip. DC5 is not
+in the tensors: forms without side data get it by --config. Prints
 one Markdown row for each variant and form, with the worst figure over the photos, and exits 1 if a limit is exceeded:
 pixel_values 1e-6; logits 1e-4 of the largest; pred_boxes 1e-4; the same classes in the same order, boxes to 0.01 pixel.
 Scores closer than float noise may change places, and a two-stage model's queries where their proposals' scores do.
@@ -85,12 +86,12 @@ def reference_model(name, cache):
     return model
 
 
-def detect(command, photo, weights, folder, threshold):
+def detect(command, photo, weights, folder, threshold, more):
     """(dumped tensors, detections as in the JSON record); raises RuntimeError with what the command said."""
     dump = os.path.join(folder, "dump.safetensors")
     result = subprocess.run(
         [command, photo, "--weights", weights, "--dump", dump, "--threshold", str(threshold), "--format", "json",
-         "--no-images"], capture_output=True, text=True)
+         "--no-images", *more], capture_output=True, text=True)
     if result.returncode != 0:
         raise RuntimeError(f"detect ended with {result.returncode}: {(result.stderr or result.stdout).strip()[-600:]}")
     records = json.loads(result.stdout)
@@ -197,15 +198,26 @@ def weights_in_form(command, model, name, form, folder):
     return path
 
 
+def completing_configuration(name, form, folder):
+    """Options for what neither the form's tensors nor its side data say: that the last stage is dilated (DC5)."""
+    if not name.endswith("dc5") or form not in ("hugging-face-v4-bare", "pytorch-bin"):
+        return []
+    path = os.path.join(folder, "dilation.json")
+    with open(path, "w") as file:
+        json.dump({"dilation": True}, file)
+    return ["--config", path]
+
+
 def check_form(options, model, name, form, photos, expected, work):
     """(worst figures over the photos, problems, detections by photo) of one variant in one form."""
     worst, problems, detected_by_photo = {}, [], {}
     folder = tempfile.mkdtemp(dir=work)
     try:
         weights = weights_in_form(options.detect, model, name, form, folder)
+        more = completing_configuration(name, form, work)
         for photo in photos:
             size = reference_images.load(photo).size
-            found, detected = detect(options.detect, photo, weights, work, options.threshold)
+            found, detected = detect(options.detect, photo, weights, work, options.threshold, more)
             figures = compare(found, detected, expected[photo], size, options.threshold)
             problems += [f"{os.path.basename(photo)}: {problem}" for problem in figures.pop("problems")]
             detected_by_photo[photo] = detected
