@@ -52,14 +52,14 @@ struct BenchCommand: RunnableCommand {
         let threads =
             try threads.map { try PredictOptions.number($0, "--threads", 1...1024) } ?? Parallel.processorCount
 
-        let model = try ModelFile.open(weights)
         let detector = try Detector(
             weights: weights,
             preprocessing: Preprocessing(shorterSide: min(height, width), longestSide: max(height, width)),
             threads: threads)
         let medians = try measure(detector, height: height, width: width, runs: runs)
         let report = BenchReport(
-            model: model.configuration.variantName, height: height, width: width, precision: precision.rawValue,
+            model: detector.model.configuration.variantName, height: height, width: width,
+            precision: precision.rawValue,
             threads: threads, runs: runs, medians: medians)
         let output = StandardOutput()
         try output.write(json ? report.json : report.table)

@@ -8,10 +8,21 @@ enum ClassNames {
     /// More classes than any detector has; bounds what a file's numbers can cost.
     private static let maximumCount = 65_536
 
+    /// Names for a model that has `count` classes.
+    ///
+    /// - Throws: as ``read(_:)``, and when the file has more names.
+    static func read(_ path: String, count: Int) throws -> [String?] {
+        let names = try read(path)
+        guard names.count <= count else {
+            throw failure(path, "at most \(count), as many as the model has classes", "\(names.count)")
+        }
+        return names + Array(repeating: nil, count: count - names.count)
+    }
+
     /// - Returns: names by class id; nil where the file has none.
     /// - Throws: ``Failure`` or a library's error when the file is none of the known forms: a name a line (the first is
     ///   class 0), a JSON array, a JSON object `{"0": "name"}`, or a `config.json` with `id2label`.
-    static func read(_ path: String) throws -> [String?] {
+    private static func read(_ path: String) throws -> [String?] {
         let file = try MappedFile(path: path)
         guard file.bytes.count <= 1 << 24 else { throw failure(path, "a file of at most 16 MiB", "a larger one") }
         // A byte order mark says nothing in UTF-8.
@@ -73,7 +84,7 @@ enum ClassNames {
 enum ClassSelection {
     /// - Parameters:
     ///   - wanted: names or ids.
-    ///   - names: the model's class names by id.
+    ///   - names: the model's class names by id; nil for a class without.
     /// - Returns: class ids.
     /// - Throws: ``UsageError`` naming the known names that are closest to an unknown one.
     static func ids(for wanted: [String], among names: [String?]) throws -> Set<Int> {
@@ -84,7 +95,7 @@ enum ClassSelection {
             if !found.isEmpty {
                 ids.formUnion(found)
             } else if let id = Int(word) {
-                guard names.isEmpty ? id >= 0 : names.indices.contains(id) else {
+                guard names.indices.contains(id) else {
                     throw UsageError("--classes: expected a class id from 0 to \(names.count - 1), found \(id)")
                 }
                 ids.insert(id)

@@ -53,7 +53,7 @@ struct ConvertCommand: RunnableCommand {
         let messages = Messages(level: quiet ? .quiet : .normal, color: .auto)
         let model = try ModelFile.open(source, configurationFile: config)
         for warning in model.warnings { messages.warning(warning) }
-        let classNames = try names.map { try namesFitting(model, from: $0) }
+        let classNames = try names.map { try ClassNames.read($0, count: model.configuration.classes) }
         let (_, milliseconds) = try timed {
             try Interruption.guarded {
                 try model.write(to: output, classNames: classNames, allowsNonfinite: allowNonfinite)
@@ -62,16 +62,5 @@ struct ConvertCommand: RunnableCommand {
         messages.note("\(source): \(model.format), \(model.configuration.summary)")
         messages.note("wrote \(output) in \(decimal(milliseconds / 1000, 1)) s")
         return Interruption.isRequested ? Interruption.exitStatus : ExitStatus.success.rawValue
-    }
-
-    /// The names in `file`, one for each of the model's classes.
-    private func namesFitting(_ model: ModelFile, from file: String) throws -> [String?] {
-        let names = try ClassNames.read(file)
-        let count = model.configuration.classes
-        guard names.count <= count else {
-            throw UsageError(
-                "\(file): expected at most \(count) class names, as many as the model has, found \(names.count)")
-        }
-        return names + Array(repeating: nil, count: count - names.count)
     }
 }

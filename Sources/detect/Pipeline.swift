@@ -99,13 +99,6 @@ struct Pipeline {
                 guard let classes else { return found }
                 return Array(found.filter { classes.contains($0.classID) }.prefix(options.topK))
             }
-            for detection in detections {
-                let box = detection.box
-                guard [detection.score, box.xMin, box.yMin, box.xMax, box.yMax].allSatisfy(\.isFinite) else {
-                    throw Failure(
-                        code: "nonfinite_output", "the network's result is not finite; are these weights damaged?")
-                }
-            }
             return ImageRecord.Content(
                 width: ready.prepared.originalWidth, height: ready.prepared.originalHeight, detections: detections,
                 times: times)

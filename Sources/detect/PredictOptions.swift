@@ -124,8 +124,13 @@ struct ModelOptions: Sendable {
     ///
     /// - Throws: the libraries' errors about the weights, the configuration or the names.
     func detector() throws -> Detector {
-        try Detector(
-            weights: weights, configurationFile: configuration, names: try namesFile.map(ClassNames.read),
-            preprocessing: preprocessing, threads: threads, allowsNonfinite: allowsNonfinite)
+        // Opening reads a table of contents only.
+        let names = try namesFile.map { file in
+            let model = try ModelFile.open(weights, configurationFile: configuration)
+            return try ClassNames.read(file, count: model.configuration.classes)
+        }
+        return try Detector(
+            weights: weights, configurationFile: configuration, names: names, preprocessing: preprocessing,
+            threads: threads, allowsNonfinite: allowsNonfinite)
     }
 }

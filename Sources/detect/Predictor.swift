@@ -33,7 +33,10 @@ struct Predictor {
 
         if options.writesFiles { try options.folder.prepare() }
         let (detector, milliseconds) = try timed { try options.model.detector() }
-        messages.detail("\(options.model.weights): loaded in \(decimal(milliseconds, 0)) ms")
+        for warning in detector.warnings { messages.warning(warning) }
+        messages.detail(
+            "\(options.model.weights): \(detector.model.configuration.summary); loaded in \(decimal(milliseconds, 0)) ms"
+        )
         let classes = try options.classes.map { try ClassSelection.ids(for: $0, among: detector.classNames) }
         let pipeline = Pipeline(detector: detector, options: options, classes: classes, inputs: inputs)
         let writer = ResultWriter(options: options, names: names, total: inputs.count, messages: messages)

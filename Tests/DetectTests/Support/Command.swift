@@ -38,8 +38,8 @@ enum Command {
             && FileManager.default.isExecutableFile(atPath: path)
     }
 
-    /// Options that make the default command quick: the tiny model at a small size.
-    static let quick = ["--weights", weights, "--size", "64", "--max-size", "96"]
+    /// Options that make the default command quick: the tiny model at a small size. One thread, as tests run side by side.
+    static let quick = ["--weights", weights, "--size", "64", "--max-size", "96", "--threads", "1"]
 
     /// Runs the command in `folder` and waits for it.
     ///
