@@ -15,18 +15,21 @@ struct BenchCommand: RunnableCommand {
         commandName: "bench",
         abstract: "Measure how long detecting takes on this machine.",
         discussion: """
-            The image is noise, twice as high and wide as --size, so that preprocessing includes a real reduction. One run
-            warms up and is not counted; the times are medians of the others. "network" is everything from normalised
-            pixels to boxes.
+            The image is noise, twice as high and wide as --size, so that
+            preprocessing includes a real reduction. One run warms up and is not
+            counted; the times are medians of the others. "network" is everything
+            from normalised pixels to boxes.
 
             EXAMPLE:
               detect bench --weights w.bin --size 800x1333 --runs 20
             """)
 
-    @Option(name: .shortAndLong, help: "The trained network; told apart by content.", completion: .file())
+    @Option(
+        name: .shortAndLong,
+        help: ArgumentHelp("The trained network; told apart by content.", valueName: "file"), completion: .file())
     var weights: String
 
-    @Option(help: ArgumentHelp("What the network sees, in pixels.", valueName: "height x width"))
+    @Option(help: ArgumentHelp("What the network sees, height x width in pixels.", valueName: "HxW"))
     var size = "800x1333"
 
     @Option(help: ArgumentHelp("Counted runs.", valueName: "n"))

@@ -9,8 +9,10 @@ struct ConvertCommand: RunnableCommand {
         commandName: "convert",
         abstract: "Turn a checkpoint into w.bin: one file that carries everything and loads at once.",
         discussion: """
-            Reads the authors' .pth, Hugging Face safetensors (with a config.json beside the file, if there is one) and
-            pytorch_model.bin. The result is a valid safetensors file; its metadata holds configuration and class names.
+            Reads the authors' .pth, Hugging Face safetensors (with a config.json
+            beside the file, if there is one) and pytorch_model.bin. The result is
+            a valid safetensors file whose metadata holds configuration and class
+            names.
 
             EXAMPLE:
               detect convert r50_deformable_detr-checkpoint.pth --output w.bin
@@ -19,7 +21,7 @@ struct ConvertCommand: RunnableCommand {
     @Argument(help: "The checkpoint; told apart by content.", completion: .file())
     var source: String
 
-    @Option(name: .shortAndLong, help: "Where to write.", completion: .file())
+    @Option(name: .shortAndLong, help: ArgumentHelp("Where to write.", valueName: "file"), completion: .file())
     var output: String
 
     @Option(help: "How the weights are stored; this version: f32.")

@@ -34,11 +34,24 @@ struct Failure: DiagnosedError, Equatable {
         self.description = description
     }
 
-    /// Any library's error, with its own code where it has one.
+    /// Any library's error, with its own code where it has one, and with the option that lifts what it complains about:
+    /// libraries know no options.
     init(_ error: any Error) {
+        if let failure = error as? Failure {
+            self = failure
+            return
+        }
         let diagnosed = error as? any DiagnosedError
-        self.init(code: diagnosed?.code ?? "internal", diagnosed?.description ?? "\(error)")
+        let code = diagnosed?.code ?? "internal"
+        let option = Self.options[code].map { " (\($0))" } ?? ""
+        self.init(code: code, (diagnosed?.description ?? "\(error)") + option)
     }
+
+    /// By error code.
+    private static let options = [
+        "truncated_image": "--allow-truncated", "damaged_image": "--allow-truncated",
+        "too_many_pixels": "--max-pixels", "nonfinite_weights": "--allow-nonfinite",
+    ]
 
     /// The sentence about `path` without the path in front, which the caller shows itself.
     func message(about path: String) -> String {

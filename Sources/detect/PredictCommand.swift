@@ -65,7 +65,9 @@ struct PredictCommand: RunnableCommand {
 struct ModelArguments: ParsableArguments {
     @Option(
         name: .shortAndLong,
-        help: "The trained network: w.bin, .safetensors, .pth or .bin; told apart by content.", completion: .file())
+        help: ArgumentHelp(
+            "The trained network: w.bin, .safetensors, .pth or .bin; told apart by content.", valueName: "file"),
+        completion: .file())
     var weights: String
 
     @Option(

@@ -74,6 +74,19 @@ import Testing
         }
     #endif
 
+    #if os(Linux)
+        /// util-linux's `script` gives the command a terminal.
+        @Test func progressOnATerminal() throws {
+            let folder = try folder(3)
+            let result = try Command.shell(
+                "export TERM=xterm; script -qec \"DETECT in QUICK --no-images\" /dev/null", in: folder)
+            #expect(result.status == 0)
+            #expect(result.output.contains("] 2/3 "), "\(result.output)")
+            #expect(result.output.contains(" left"))
+            for name in ["1000", "1001", "1002"] { #expect(result.output.contains("in/\(name).png: 64x48, ")) }
+        }
+    #endif
+
     @Test func colourOnlyOnRequest() throws {
         let folder = try folder(1)
         for (option, isColoured) in [("auto", false), ("never", false), ("always", true)] {

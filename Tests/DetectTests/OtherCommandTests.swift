@@ -51,7 +51,7 @@ import Testing
     @Test func inspect() throws {
         let result = try Command.run(["inspect", Command.weights], in: TemporaryFolder())
         #expect(result.status == 0)
-        for word in ["variant", "configuration", "parameters", "classes", "dtypes", "F32"] {
+        for word in ["variant", "configuration", "parameters", "0 card, 1 label, 2 coaster", "dtypes", "F32"] {
             #expect(result.output.contains(word), "\(word)")
         }
     }
@@ -99,6 +99,15 @@ import Testing
         #expect(report.peak_memory_bytes > 1 << 20)
         #expect(report.versions["detect"] != nil)
         #expect(try Command.run(arguments, in: folder).output.contains("peak memory"))
+    }
+
+    @Test(arguments: ["convert", "inspect", "bench"])
+    func help(_ command: String) throws {
+        for arguments in [[command, "--help"], ["help", command]] {
+            let result = try Command.run(arguments, in: TemporaryFolder())
+            #expect(result.status == 0)
+            #expect(result.output.contains("USAGE: detect \(command)"))
+        }
     }
 
     @Test(arguments: ["800", "800x", "x", "800x1333x3", "8x800", "800x9999", "-5x64"])

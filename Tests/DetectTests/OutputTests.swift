@@ -84,6 +84,24 @@ import Testing
         #expect(folder.files(in: ".") == ["x.png"])
     }
 
+    /// Each option of the drawing changes the picture; with nothing found it is a plain copy.
+    @Test func drawing() throws {
+        let folder = try TemporaryFolder()
+        let square = Array(try Data(contentsOf: URL(fileURLWithPath: Command.sample("square.png"))))
+        try folder.add(square, as: "x.png")
+        let variants = [
+            ["--threshold", "1"], [], ["--no-labels"], ["--no-scores"], ["--line-width", "9"],
+        ]
+        var pictures: Set<[UInt8]> = []
+        for (index, options) in variants.enumerated() {
+            let common = ["x.png", "--threshold", "0.05", "--output", "\(index)"]
+            let result = try Command.run(common + options + Command.quick, in: folder)
+            #expect(result.status == 0)
+            pictures.insert(try folder.bytes("\(index)/x.png"))
+        }
+        #expect(pictures.count == variants.count)
+    }
+
     @Test func cropsByClass() throws {
         let folder = try TemporaryFolder()
         try folder.add(try Pictures.jpeg(), as: "in/a/photo.jpg")

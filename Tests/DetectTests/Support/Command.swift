@@ -1,3 +1,5 @@
+// Runs the built command over temporary folders.
+
 import Foundation
 import TestSupport
 

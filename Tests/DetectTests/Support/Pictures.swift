@@ -1,3 +1,5 @@
+// The images that the tests of the command read.
+
 import Foundation
 
 /// Small image files made by hand, so that the tests need no encoder.
