@@ -49,7 +49,7 @@ let package = Package(
         .executableTarget(
             name: "detect",
             dependencies: [
-                "DeformDETR", "Checkpoint", "Tensors",
+                "DeformDETR", "Checkpoint", "Layers", "Tensors",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ]),
 

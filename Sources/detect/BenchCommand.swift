@@ -2,6 +2,7 @@
 
 import ArgumentParser
 import DeformDETR
+import Layers
 import Tensors
 
 #if canImport(Glibc)
@@ -122,7 +123,12 @@ struct BenchReport {
             ("precision", JSONText.string(precision)), ("threads", "\(threads)"), ("runs", "\(runs)"),
             ("median_ms", JSONText.object(medians.map { ($0.stage, decimal($0.milliseconds, 3)) })),
             ("peak_memory_bytes", "\(Self.peakMemory)"), ("processor", JSONText.string(Self.processor)),
-            ("versions", JSONText.object([("detect", JSONText.string(DetectCommand.version))])),
+            (
+                "versions",
+                JSONText.object([
+                    ("detect", JSONText.string(DetectCommand.version)), ("onednn", JSONText.string(oneDNNVersion)),
+                ])
+            ),
         ]) + "\n"
     }
 
