@@ -78,14 +78,17 @@ struct JPEGFile {
         width = Int(payload[3]) << 8 | Int(payload[4])
     }
 
+    private static let exifName = Array("Exif\0\0".utf8)
+    private static let xmpName = Array("http://ns.adobe.com/xap/1.0/\0".utf8)
+
     /// EXIF may continue in further segments; of several XMP packets the last counts.
     private mutating func readApplicationSegment(_ payload: ArraySlice<UInt8>) {
-        let exifName = Array("Exif\0\0".utf8)
-        let xmpName = Array("http://ns.adobe.com/xap/1.0/\0".utf8)
-        if payload.starts(with: exifName) {
-            exif = (exif ?? []) + payload.dropFirst(exifName.count)
-        } else if payload.starts(with: xmpName) {
-            xmp = Array(payload.dropFirst(xmpName.count))
+        if payload.starts(with: Self.exifName) {
+            // In place: a copy a segment would take hours for a file of tiny segments.
+            if exif == nil { exif = [] }
+            exif?.append(contentsOf: payload.dropFirst(Self.exifName.count))
+        } else if payload.starts(with: Self.xmpName) {
+            xmp = Array(payload.dropFirst(Self.xmpName.count))
         }
     }
 }

@@ -134,6 +134,15 @@ import Testing
             try Image(contentsOf: Fixture.path("rgb-8.png")), "hostile-text-bomb.png")
     }
 
+    /// Two million EXIF segments of two bytes: work that grows with their square would take hours.
+    @Test(.timeLimit(.minutes(1)))
+    func manySegmentsTakeLinearTime() throws {
+        let segment: [UInt8] = [0xFF, 0xE1, 0, 10] + Array("Exif\0\0MM".utf8)
+        let image = try Golden.bytes("444.jpg")
+        let bytes = image.prefix(2) + [[UInt8]](repeating: segment, count: 2_000_000).joined() + image.dropFirst(2)
+        expectEqual(try Image(decoding: Array(bytes)), try Image(decoding: image), "many segments")
+    }
+
     @Test func missingFile() throws {
         let error = try #require(throws: ImageError.self) { try Image(contentsOf: "/nowhere/image.jpg") }
         #expect(error.code == "not_found")
