@@ -170,7 +170,9 @@ package struct Canvas {
 
     private func rows(from low: Double, to high: Double) -> Range<Int> { Self.pixels(from: low, to: high, of: height) }
 
-    private func columns(from low: Double, to high: Double) -> Range<Int> { Self.pixels(from: low, to: high, of: width) }
+    private func columns(from low: Double, to high: Double) -> Range<Int> {
+        Self.pixels(from: low, to: high, of: width)
+    }
 
     private static func pixels(from low: Double, to high: Double, of count: Int) -> Range<Int> {
         let first = Int(min(max(low.rounded(.down), 0), Double(count)))

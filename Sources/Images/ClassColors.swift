@@ -8,7 +8,7 @@ package enum ClassColors {
 
     /// What the second and later rounds through the base colours are mixed with, and how much of it.
     private static let shades: [(color: Color, share: Float)] = [
-        (.white, 0), (.black, 0.3), (.white, 0.4), (.black, 0.45), (.white, 0.65),
+        (.white, 0), (.black, 0.25), (.white, 0.35), (.white, 0.6), (.black, 0.4),
     ]
 
     /// The colour of a class; any number is fine. The first 100 classes have different ones.

@@ -127,7 +127,8 @@ private struct AnnotationPainter {
 
     /// Above the frame, else inside at its top, below it or inside at its bottom, flush left or right: the first place in the
     /// image that is free, or the first in the image if none is.
-    private func place(width textWidth: Int, besides frame: PixelRectangle, avoiding plates: [Plate]) -> PixelRectangle? {
+    private func place(width textWidth: Int, besides frame: PixelRectangle, avoiding plates: [Plate]) -> PixelRectangle?
+    {
         let width = textWidth + 2 * padding.horizontal
         let height = typeface.capitalHeight + 2 * padding.vertical
         guard width <= canvas.width, height <= canvas.height else { return nil }

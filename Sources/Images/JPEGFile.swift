@@ -1,5 +1,3 @@
-import CImageCodecs
-
 /// The segments of a JPEG file before its first scan: size, kind, and where its metadata are.
 ///
 /// Read here, with checked arithmetic, before libjpeg sees the file, so that nothing is allocated for an image that will be refused.
@@ -16,7 +14,8 @@ struct JPEGFile {
     init(_ bytes: [UInt8], source: String) throws(ImageError) {
         var position = 2
         var hasFrame = false
-        while let marker = Self.nextMarker(in: bytes, from: &position), marker != 0xDA {
+        var hasScan = false
+        while !hasScan, let marker = Self.nextMarker(in: bytes, from: &position) {
             // TEM, the restart markers and the image's start and end stand alone.
             if marker == 0x01 || (0xD0...0xD9).contains(marker) { continue }
             guard position + 2 <= bytes.count else { break }
@@ -30,16 +29,17 @@ struct JPEGFile {
                 if hasFrame { continue }
                 hasFrame = true
                 try readFrame(marker, payload, source: source)
+            case 0xDA: hasScan = true
             case 0xE1: readApplicationSegment(payload)
             default: continue
             }
         }
         guard hasFrame else {
-            let detail = "there is no frame header"
             throw ImageError(
                 source: source,
-                reason: position + 2 >= bytes.count
-                    ? .truncated(format: "JPEG", detail: detail) : .damaged(format: "JPEG", detail: detail))
+                reason: hasScan
+                    ? .damaged(format: "JPEG", detail: "a scan comes before the frame header")
+                    : .truncated(format: "JPEG", detail: "the file ends before the frame header"))
         }
     }
 
@@ -78,14 +78,17 @@ struct JPEGFile {
         width = Int(payload[3]) << 8 | Int(payload[4])
     }
 
+    private static let exifName = Array("Exif\0\0".utf8)
+    private static let xmpName = Array("http://ns.adobe.com/xap/1.0/\0".utf8)
+
     /// EXIF may continue in further segments; of several XMP packets the last counts.
     private mutating func readApplicationSegment(_ payload: ArraySlice<UInt8>) {
-        let exifName = Array("Exif\0\0".utf8)
-        let xmpName = Array("http://ns.adobe.com/xap/1.0/\0".utf8)
-        if payload.starts(with: exifName) {
-            exif = (exif ?? []) + payload.dropFirst(exifName.count)
-        } else if payload.starts(with: xmpName) {
-            xmp = Array(payload.dropFirst(xmpName.count))
+        if payload.starts(with: Self.exifName) {
+            // In place: a copy a segment would take hours for a file of tiny segments.
+            if exif == nil { exif = [] }
+            exif?.append(contentsOf: payload.dropFirst(Self.exifName.count))
+        } else if payload.starts(with: Self.xmpName) {
+            xmp = Array(payload.dropFirst(Self.xmpName.count))
         }
     }
 }
