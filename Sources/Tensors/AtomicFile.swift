@@ -17,8 +17,7 @@ public final class AtomicFile {
     public init(path: String) throws {
         self.path = path
         let folder = path.lastIndex(of: "/").map { String(path[...$0]) } ?? ""
-        let name = path.lastIndex(of: "/").map { String(path[path.index(after: $0)...]) } ?? path
-        var template = Array("\(folder).\(name.prefix(100)).XXXXXX".utf8CString)
+        var template = Array("\(folder).unfinished-XXXXXX".utf8CString)
         descriptor = mkstemp(&template)
         guard descriptor >= 0 else { throw FileError(path: path, action: "create", systemCode: errno) }
         temporaryPath = String(decoding: template.dropLast().map(UInt8.init(bitPattern:)), as: UTF8.self)

@@ -12,6 +12,7 @@ import Tensors
 @main
 enum Program {
     static func main() {
+        IdleThreads.restartWithShortSpin()
         openMissingStandardStreams()
         Interruption.install()
         let arguments = Array(CommandLine.arguments.dropFirst())
