@@ -1,7 +1,7 @@
 // swift-tools-version: 6.0
 import PackageDescription
 
-// Every target says with its dependencies what it may import; nothing points upwards. README has the picture.
+// Every target says with its dependencies what it may import; nothing points upwards. CONTRIBUTING has the list.
 let package = Package(
     name: "detect",
     platforms: [.macOS(.v15)],
@@ -38,11 +38,13 @@ let package = Package(
 
         // The network.
         .target(name: "Layers", dependencies: ["Tensors", "Checkpoint", "COneDNN", "CKernels"]),
-        .target(name: "DeformableAttention", dependencies: ["Layers", "CKernels"]),
-        .target(name: "Backbone", dependencies: ["Layers"]),
+        .target(name: "DeformableAttention", dependencies: ["Layers", "Tensors", "Checkpoint", "CKernels"]),
+        .target(name: "Backbone", dependencies: ["Layers", "Tensors", "Checkpoint"]),
         .target(
             name: "DeformDETR",
-            dependencies: ["Backbone", "Checkpoint", "DeformableAttention", "Boxes", "Images", "Tensors"]),
+            dependencies: [
+                "Backbone", "Checkpoint", "DeformableAttention", "Boxes", "Images", "Layers", "Tensors",
+            ]),
         .target(name: "Matcher", dependencies: ["Boxes", "Tensors"]),
 
         // The command.

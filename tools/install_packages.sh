@@ -10,7 +10,6 @@ done
 if [ -n "$missing" ]; then
     if ! command -v apt-get >/dev/null; then
         echo "These Debian packages, or what your system calls them, are needed:$missing" >&2
-        echo "On macOS: brew install onednn jpeg-turbo libpng freetype pkg-config" >&2
         exit 1
     fi
     as_root=""

@@ -27,12 +27,14 @@ public struct ResNet: Sendable {
             let isDilated = configuration.dilatesLastStage && stage == configuration.depths.count - 1
             var blocks: [ResidualBlock] = []
             for index in 0..<depth {
+                let isFirst = index == 0
                 let block = try ResidualBlock(
                     cursor["layer\(stage + 1)"][index], kind: configuration.block, inputChannels: channels,
                     width: configuration.widths[stage], outputChannels: configuration.outputWidths[stage],
-                    // The first stage follows the pool and keeps its size; a dilated stage keeps its size too, and its
-                    // first block still has the dilation of the stage before.
-                    stride: index == 0 && stage > 0 && !isDilated ? 2 : 1, dilation: isDilated && index > 0 ? 2 : 1)
+                    stride: isFirst ? configuration.stride(ofStage: stage) : 1,
+                    // A dilated stage's first block still has the dilation of the stage before.
+                    dilation: isDilated && !isFirst ? 2 : 1,
+                    projectsInput: isFirst && configuration.projectsInput(ofStage: stage))
                 blocks.append(block)
                 channels = configuration.outputWidths[stage]
             }

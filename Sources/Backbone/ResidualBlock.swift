@@ -10,10 +10,10 @@ struct ResidualBlock: Sendable {
     /// A 1x1 convolution where the shortcut changes size or channels.
     private let downsample: Conv2D?
 
-    /// Reads `conv1`, `bn1`, `conv2`, ... and, if it is there, `downsample.0` and `downsample.1`.
+    /// Reads `conv1`, `bn1`, `conv2`, ... and, if the shortcut projects, `downsample.0` and `downsample.1`.
     init(
         _ cursor: WeightCursor, kind: ResNetConfiguration.Block, inputChannels: Int, width: Int, outputChannels: Int,
-        stride: Int, dilation: Int
+        stride: Int, dilation: Int, projectsInput: Bool
     ) throws {
         func convolution(_ index: Int, _ input: Int, _ output: Int, _ geometry: Conv2D.Geometry) throws -> Conv2D {
             try Conv2D(
@@ -33,8 +33,8 @@ struct ResidualBlock: Sendable {
             ]
             last = try convolution(3, width, outputChannels, point)
         }
-        let shortcut = cursor["downsample"]
-        if stride != 1 || inputChannels != outputChannels || shortcut.contains("0.weight") {
+        if projectsInput {
+            let shortcut = cursor["downsample"]
             downsample = try Conv2D(
                 folding: shortcut[1], into: shortcut[0], inputChannels: inputChannels, outputChannels: outputChannels,
                 geometry: Conv2D.Geometry(kernel: 1, stride: stride))

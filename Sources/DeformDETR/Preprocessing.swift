@@ -7,7 +7,8 @@ import Tensors
 public struct Preprocessing: Sendable, Hashable {
     /// The shorter side after resizing, in pixels.
     public var shorterSide: Int
-    /// The longer side is never (much) more than this, in pixels.
+    /// The longer side is at most this, in pixels, but for rounding; an image so narrow that its shorter side would vanish
+    /// keeps one pixel there, and then its longer side may be more.
     public var longestSide: Int
 
     /// - Precondition: both are positive.

@@ -84,12 +84,15 @@ private final class AttentionProducts: Sendable {
         var resultStrides: [Int]
     }
 
+    private static let compiledLimit = 16
     private let compiled = Mutex<[Shape: Operation]>([:])
 
     /// `result[i, h] = left[i, h] right[i, h]` for every image i and head h.
     func run(_ shape: Shape, left: Tensor, right: Tensor, rightOffset: Int, into result: inout Tensor) {
         let operation = compiled.withLock { compiled in
             if let known = compiled[shape] { return known }
+            // Two shapes serve a model; more come only with batches of other sizes.
+            if compiled.count >= Self.compiledLimit { compiled = [:] }
             let new = compile(shape)
             compiled[shape] = new
             return new

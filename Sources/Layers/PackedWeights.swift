@@ -22,13 +22,15 @@ final class PackedWeights: Sendable {
         /// The weights as the checkpoint has them, until they are packed.
         var plain: Tensor?
         var compiled: [Key: Compiled] = [:]
+        /// The keys of `compiled`, oldest first.
+        var order: [Key] = []
         /// One operation and its weights for each distinct packing.
         var packings: [Compiled] = []
     }
 
     private let state: Mutex<State>
 
-    /// A folder of images of many sizes compiles each layer for each size; beyond this many the oldest are dropped.
+    /// A folder of images of many sizes compiles each layer for each size; beyond this many the oldest is dropped.
     private static let compiledLimit = 8
 
     init(_ plain: Tensor) {
@@ -42,7 +44,8 @@ final class PackedWeights: Sendable {
         let compiled = state.withLock { state in
             if let known = state.compiled[key] { return known }
             let new = Self.packed(for: compile(), in: &state)
-            if state.compiled.count >= Self.compiledLimit { state.compiled = [:] }
+            if state.order.count >= Self.compiledLimit { state.compiled[state.order.removeFirst()] = nil }
+            state.order.append(key)
             state.compiled[key] = new
             return new
         }

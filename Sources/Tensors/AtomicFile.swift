@@ -17,14 +17,13 @@ public final class AtomicFile {
     public init(path: String) throws {
         self.path = path
         let folder = path.lastIndex(of: "/").map { String(path[...$0]) } ?? ""
-        var template = Array("\(folder).unfinished-XXXXXX".utf8CString)
-        descriptor = mkstemp(&template)
+        var temporaryPath = ""
+        repeat {
+            temporaryPath = "\(folder).unfinished-\(UInt64.random(in: .min ... .max))"
+            descriptor = open(temporaryPath, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0o666)
+        } while descriptor < 0 && errno == EEXIST
+        self.temporaryPath = temporaryPath
         guard descriptor >= 0 else { throw FileError(path: path, action: "create", systemCode: errno) }
-        temporaryPath = String(decoding: template.dropLast().map(UInt8.init(bitPattern:)), as: UTF8.self)
-        // mkstemp makes files for their owner alone; others expect the usual permissions.
-        let mask = umask(0)
-        umask(mask)
-        fchmod(descriptor, 0o666 & ~mask)
     }
 
     deinit {

@@ -2,7 +2,8 @@ import Synchronization
 
 /// Keeps freed blocks for the next tensor of about that size.
 ///
-/// The pages of a fresh 68 MB block cost 17 ms to fault in; a network run takes and frees a hundred such blocks.
+/// The pages of a fresh 68 MB block cost 17 ms to fault in; a network run takes and frees a hundred such blocks. What the
+/// pool keeps is bounded by what was in use at once, so images of many sizes do not add up.
 package final class BufferPool: Sendable {
     package static let shared = BufferPool()
 
@@ -13,7 +14,15 @@ package final class BufferPool: Sendable {
         let capacity: Int
     }
 
-    private let free = Mutex<[Block]>([])
+    private struct State {
+        /// The blocks that nobody uses, longest unused first.
+        var free: [Block] = []
+        var freeBytes = 0
+        var usedBytes = 0
+        var mostUsedBytes = 0
+    }
+
+    private let state = Mutex(State())
 
     /// Smaller blocks go to the system's allocator, which is quick for them.
     private static let smallestPooled = 1 << 16
@@ -28,32 +37,41 @@ package final class BufferPool: Sendable {
 
     func take(byteCount: Int) -> Block {
         let size = Self.roundedSize(byteCount)
-        if size >= Self.smallestPooled {
-            let reused = free.withLock { free -> Block? in
-                // The smallest block that fits, unless it would waste more than a third of itself.
-                let fitting = free.indices.filter { free[$0].capacity >= size && free[$0].capacity <= size + size / 2 }
-                guard let best = fitting.min(by: { free[$0].capacity < free[$1].capacity }) else { return nil }
-                return free.remove(at: best)
+        guard size >= Self.smallestPooled else { return Self.allocate(size) }
+        let reused = state.withLock { state -> Block? in
+            // The smallest block that fits, unless it would waste more than a third of itself.
+            let fitting = state.free.indices.filter {
+                state.free[$0].capacity >= size && state.free[$0].capacity <= size + size / 2
             }
-            if let reused { return reused }
+            let best = fitting.min { state.free[$0].capacity < state.free[$1].capacity }
+            let block = best.map { state.free.remove(at: $0) }
+            state.freeBytes -= block?.capacity ?? 0
+            state.usedBytes += block?.capacity ?? size
+            state.mostUsedBytes = max(state.mostUsedBytes, state.usedBytes)
+            return block
         }
-        return Block(start: .allocate(byteCount: size, alignment: Self.alignment), capacity: size)
+        return reused ?? Self.allocate(size)
     }
 
     func giveBack(_ block: Block) {
-        if block.capacity >= Self.smallestPooled {
-            free.withLock { $0.append(block) }
-        } else {
-            block.start.deallocate()
+        guard block.capacity >= Self.smallestPooled else { return block.start.deallocate() }
+        let surplus = state.withLock { state in
+            state.free.append(block)
+            state.freeBytes += block.capacity
+            state.usedBytes -= block.capacity
+            // Used and unused blocks together stay below 5/4 of the most that was used at once.
+            var surplus: [Block] = []
+            while state.usedBytes + state.freeBytes > state.mostUsedBytes + state.mostUsedBytes / 4 {
+                let oldest = state.free.removeFirst()
+                state.freeBytes -= oldest.capacity
+                surplus.append(oldest)
+            }
+            return surplus
         }
+        for block in surplus { block.start.deallocate() }
     }
 
-    /// Returns the unused blocks to the system: after loading, and when the size of the images changes.
-    package func trim() {
-        let blocks = free.withLock { free in
-            defer { free = [] }
-            return free
-        }
-        for block in blocks { block.start.deallocate() }
+    private static func allocate(_ size: Int) -> Block {
+        Block(start: .allocate(byteCount: size, alignment: alignment), capacity: size)
     }
 }

@@ -1,4 +1,4 @@
-/// The few calls of oneDNN that the network needs, the same for every oneDNN version.
+/// The few calls of oneDNN that the network needs, without oneDNN's own types: version 2.x today.
 ///
 /// All data is 32-bit float. Activations are dense with channels innermost (`nhwc`); weights come in the checkpoints' order
 /// and are packed once into whatever order oneDNN prefers for the operation. An operation is compiled for one shape, holds
@@ -57,8 +57,6 @@ size_t onednn_packed_weights_size(const onednn_operation *operation);
 size_t onednn_scratchpad_size(const onednn_operation *operation);
 /// 1 if weights packed for one operation serve the other.
 int onednn_packs_weights_alike(const onednn_operation *left, const onednn_operation *right);
-/// The name of oneDNN's implementation, for profiling.
-const char *onednn_implementation(const onednn_operation *operation);
 
 /// Packs weights that are in the checkpoint's order.
 int onednn_pack_weights(const onednn_operation *operation, const float *plain, void *packed);
