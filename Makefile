@@ -2,7 +2,8 @@
 
 .PHONY: all demo test build install format lint bench packages clean
 
-SWIFT_BUILD = swift build -c release --static-swift-stdlib --product detect
+# A target imports only what Package.swift says it may.
+CHECKED = -c release --explicit-target-dependency-import-check error
 prefix ?= /usr/local
 
 all: build
@@ -13,11 +14,11 @@ demo: build
 	@echo "The annotated copies are in detections/."
 
 test: packages
-	swift test -c release
+	swift test $(CHECKED)
 
 # One binary that needs no Swift on the machine it runs on.
 build: packages
-	$(SWIFT_BUILD)
+	swift build $(CHECKED) --static-swift-stdlib --product detect
 
 install: build
 	install -D .build/release/detect $(DESTDIR)$(prefix)/bin/detect

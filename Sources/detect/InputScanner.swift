@@ -142,7 +142,11 @@ struct InputScanner {
                 switch status.kind {
                 case .folder:
                     if status.identity == outputFolder { continue }
-                    if !isRecursive {
+                    if !isRecursive && promisesImage {
+                        let problem = Failure(
+                            code: "is_a_folder", "\(path.text): a folder with an image's name; --recursive reads it")
+                        inputs.append(Input(path: path, problem: problem))
+                    } else if !isRecursive {
                         skippedFolders += 1
                     } else if visited.insert(status.identity).inserted {
                         addFolder(path, depth: depth + 1, visited: &visited)
@@ -159,7 +163,11 @@ struct InputScanner {
                         skippedFiles += 1
                     }
                 case .link, .other:
-                    skippedFiles += 1
+                    if promisesImage {
+                        addFile(path, status)
+                    } else {
+                        skippedFiles += 1
+                    }
                 }
             } catch {
                 // Broken links and unreadable files count when their name promises an image.

@@ -25,6 +25,9 @@ enum Program {
             }
             exit(run { try write(help) })
         }
+        if let name = arguments.first, ["eval", "train"].contains(name), access(name, F_OK) != 0 {
+            exit(run { throw UsageError("detect \(name) is not in this version, and no file has that name") })
+        }
         do {
             var command = try DetectCommand.parseAsRoot(arguments)
             guard let runnable = command as? any RunnableCommand else {

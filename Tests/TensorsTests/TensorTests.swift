@@ -24,4 +24,17 @@ import Testing
             }
         }
     }
+
+    /// What the pool keeps is bounded by what was in use at once: many sizes do not add up. Blocks come back unharmed.
+    @Test func storageIsReusedWithoutMixingUp() {
+        for round in 1...3 {
+            var kept: [Tensor] = []
+            for size in stride(from: 20_000, to: 200_000, by: 7_919) {
+                let first = Tensor([size], repeating: Float(size * round))
+                _ = Tensor([size + 1], repeating: -1)
+                kept.append(first)
+            }
+            for tensor in kept { #expect(tensor.elements.allSatisfy { $0 == Float(tensor.count * round) }) }
+        }
+    }
 }
