@@ -49,14 +49,15 @@ import Testing
             "photos/bomb.png": "too_many_pixels", "photos/dangling.jpg": "dangling_link",
             "photos/empty.jpg": "empty_file", "photos/text.jpg": "unknown_image_format",
             "photos/truncated.jpg": "truncated_image", "photos/unreadable.png": "permission_denied",
+            "photos/x.jpg": "is_a_folder",
         ]
         // The superuser can read everything.
         if getuid() == 0 { codes["photos/unreadable.png"] = nil }
         let failed = records.filter { $0.status == "error" }
         #expect(Dictionary(failed.map { ($0.path, $0.error?.code ?? "") }) { $1 } == codes)
-        #expect(records.filter { $0.status == "ok" }.count == 136 - codes.count)
+        #expect(records.filter { $0.status == "ok" }.count == 137 - codes.count)
         for path in codes.keys { #expect(result.error.contains("\(path): ")) }
-        #expect(result.error.contains("136 images, \(codes.count) failed"))
+        #expect(result.error.contains("137 images, \(codes.count) failed"))
     }
 
     @Test func truncatedImagesOnRequest() throws {
@@ -90,8 +91,11 @@ import Testing
         try folder.link("in/z.png", to: "a.png")
 
         let flat = try Command.run(["in"] + lines, in: folder)
-        #expect(flat.status == 0)
-        #expect(try records(flat).map(\.path) == ["in/a.png", "in/b.dat", "in/noextension", "in/z.png"])
+        // A folder that is named like an image is reported.
+        #expect(flat.status == 1)
+        #expect(
+            try records(flat).map(\.path) == ["in/a.png", "in/b.dat", "in/noextension", "in/x.jpg", "in/z.png"])
+        #expect(try records(flat).filter { $0.status == "error" }.map { $0.error?.code } == ["is_a_folder"])
         #expect(flat.error.contains("skipped 1 GIF: only JPEG and PNG are read"))
         let deep = try Command.run(["in/", "--recursive", "--verbose"] + lines, in: folder)
         #expect(
