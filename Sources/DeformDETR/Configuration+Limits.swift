@@ -41,7 +41,8 @@ extension Configuration {
         try require("width (d_model)", modelWidth, atMost: Limit.width)
         guard modelWidth % Self.normalizationGroups == 0 else {
             throw error(
-                "width (d_model)", "a multiple of \(Self.normalizationGroups), the groups of GroupNorm", "\(modelWidth)",
+                "width (d_model)", "a multiple of \(Self.normalizationGroups), the groups of GroupNorm",
+                "\(modelWidth)",
                 in: origin)
         }
         try require("heads", heads, atMost: modelWidth)
@@ -54,7 +55,8 @@ extension Configuration {
         try require("backbone stages", backbone.depths.count, atMost: Limit.stages)
         guard backbone.widths.count == backbone.depths.count else {
             throw error(
-                "backbone widths", "\(backbone.depths.count), one for each stage", "\(backbone.widths.count)", in: origin)
+                "backbone widths", "\(backbone.depths.count), one for each stage", "\(backbone.widths.count)",
+                in: origin)
         }
         for stage in backbone.depths.indices {
             try require("blocks of layer\(stage + 1)", backbone.depths[stage], atMost: Limit.depth)
@@ -66,7 +68,9 @@ extension Configuration {
         try require("encoder_n_points with \(levels) levels", encoderPoints, atMost: points)
         try require("decoder_n_points with \(levels) levels", decoderPoints, atMost: points)
         try require("queries", queries, atMost: Limit.queries, in: queriesOrigin)
-        for (count, name) in [(heads * queries, "\(heads) heads x \(queries) queries"), (classes, "\(classes) classes")] {
+        for (count, name) in [
+            (heads * queries, "\(heads) heads x \(queries) queries"), (classes, "\(classes) classes"),
+        ] {
             let bytes = count * queries * MemoryLayout<Float>.stride
             guard bytes <= Limit.queryBytes else {
                 throw error(
