@@ -4,6 +4,9 @@ import Synchronization
 import Tensors
 
 /// A file of weights, open for reading tensors one at a time. Opening reads its table of contents only.
+///
+/// The file stays mapped as long as this object or a large tensor of it lives. Replace it meanwhile only by renaming another file
+/// over it: rewriting it in place changes tensors that have been handed out, and shortening it ends the process that touches them.
 public final class WeightFile: TensorSource {
     /// The formats that are told apart, by content and never by name.
     public enum Format: String, Sendable {
@@ -33,6 +36,9 @@ public final class WeightFile: TensorSource {
                 && elementType == other.elementType
         }
     }
+
+    /// Smaller tensors (biases, norms) are copied: layers keep them as they are for good, while large ones are soon packed.
+    private static let smallestView = 64 << 10
 
     public let path: String
     public let format: Format
@@ -113,15 +119,15 @@ public final class WeightFile: TensorSource {
 
     public func shape(of name: String) -> Shape? { entry(named: name)?.shape }
 
-    /// The tensor as float32: a view of the mapped file where its bytes allow, otherwise a converted copy.
+    /// The tensor as float32: a view of the mapped file from 64 KiB on, where its bytes allow; otherwise a copy.
     public func tensor(_ name: String) throws -> Tensor {
         guard let entry = entry(named: name) else {
             throw CheckpointError.missingTensor(path: path, name: name, expected: nil)
         }
         try verifyChecksum(of: entry)
         let isContiguous = entry.strides == entry.shape.contiguousStrides
-        if entry.elementType == .float32, isContiguous, entry.byteOffset % 4 == 0, entry.shape.count > 0,
-            UInt32(1).littleEndian == 1
+        if entry.elementType == .float32, isContiguous, entry.byteOffset % 4 == 0,
+            entry.byteCount >= Self.smallestView, UInt32(1).littleEndian == 1
         {
             return Tensor(entry.shape, mappedFile: file, byteOffset: entry.byteOffset)
         }

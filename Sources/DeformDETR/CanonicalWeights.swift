@@ -52,6 +52,11 @@ struct CanonicalWeights: TensorSource {
             for part in parts where stored[part] == nil {
                 throw CheckpointError.missingTensor(path: file.path, name: part, expected: found[0].shape)
             }
+            guard found[0].shape.rank > 0 else {
+                throw CheckpointError.configuration(
+                    path: file.path, key: "tensor '\(found[0].name)'", expected: "at least one axis",
+                    found: "shape \(found[0].shape)")
+            }
             for entry in found where entry.shape != found[0].shape {
                 throw CheckpointError.wrongShape(
                     path: file.path, name: entry.name, expected: found[0].shape, found: entry.shape)

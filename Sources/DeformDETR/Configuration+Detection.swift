@@ -17,31 +17,16 @@ struct ConfigurationDetector {
     /// The most trusted first.
     let hints: [ConfigurationHints]
 
-    /// Sizes beyond these are no detector, and their products could overflow.
-    private enum Limit {
-        static let width = 1 << 16
-        static let levels = 64
-        static let samples = 1 << 20
-        static let queries = 100_000
-        static let classes = 1_000_000
-    }
-
     private static let defaultHeads = 8
     private static let defaultPoints = 4
     private static let defaultProposals = 300
-    /// Groups of the input projections' GroupNorm (models/deformable_detr.py).
-    private static let normalizationGroups = 32
 
     func detect() throws -> DetectedConfiguration {
         var configuration = Configuration()
         var warnings: [String] = []
         let levelEmbedding = try shape("transformer.level_embed", rank: 2)
-        configuration.levels = try limited(levelEmbedding[0], Limit.levels, "levels")
-        configuration.modelWidth = try limited(levelEmbedding[1], Limit.width, "width")
-        guard configuration.modelWidth % Self.normalizationGroups == 0 else {
-            throw error(
-                "width", "a multiple of \(Self.normalizationGroups), the groups of GroupNorm", configuration.modelWidth)
-        }
+        configuration.levels = levelEmbedding[0]
+        configuration.modelWidth = levelEmbedding[1]
         configuration.encoderLayers = count { "transformer.encoder.layers.\($0).norm1.weight" }
         configuration.decoderLayers = count { "transformer.decoder.layers.\($0).norm1.weight" }
         guard configuration.encoderLayers > 0, configuration.decoderLayers > 0 else {
@@ -50,13 +35,15 @@ struct ConfigurationDetector {
                 name: "transformer.\(configuration.encoderLayers == 0 ? "en" : "de")coder.layers.0.norm1.weight",
                 expected: [configuration.modelWidth])
         }
-        configuration.feedForwardWidth = try limited(
-            shape("transformer.encoder.layers.0.linear1.weight", rank: 2)[0], Limit.width * 16, "feed-forward width")
-        configuration.classes = try limited(shape("class_embed.0.weight", rank: 2)[0], Limit.classes, "classes")
+        configuration.feedForwardWidth = try shape("transformer.encoder.layers.0.linear1.weight", rank: 2)[0]
+        configuration.classes = try shape("class_embed.0.weight", rank: 2)[0]
         configuration.backbone = try backbone(&warnings, levels: configuration.levels)
         configuration.featureTaps = try featureTaps(configuration)
         try findPoints(&configuration, &warnings)
-        try findVariant(&configuration)
+        try findVariant(&configuration, &warnings)
+        try configuration.requireWithinLimits(
+            origin: weights.origin,
+            queriesOrigin: configuration.twoStage ? hintOrigin(\.proposals) ?? weights.origin : weights.origin)
         try requireAgreement(configuration)
         return DetectedConfiguration(configuration: configuration, warnings: warnings)
     }
@@ -65,7 +52,7 @@ struct ConfigurationDetector {
 
     private func backbone(_ warnings: inout [String], levels: Int) throws -> ResNetConfiguration {
         let root = "backbone.0.body"
-        let stemWidth = try limited(shape("\(root).conv1.weight", rank: 4)[0], Limit.width, "stem width")
+        let stemWidth = try shape("\(root).conv1.weight", rank: 4)[0]
         let stages = count { "\(root).layer\($0 + 1).0.conv1.weight" }
         guard stages > 0 else {
             throw CheckpointError.missingTensor(
@@ -73,7 +60,7 @@ struct ConfigurationDetector {
         }
         let isBottleneck = weights.shape(of: "\(root).layer1.0.conv3.weight") != nil
         let widths = try (1...stages).map { stage in
-            try limited(shape("\(root).layer\(stage).0.conv2.weight", rank: 4)[0], Limit.width, "layer\(stage) width")
+            try shape("\(root).layer\(stage).0.conv2.weight", rank: 4)[0]
         }
         let depths = (1...stages).map { stage in count { "\(root).layer\(stage).\($0).conv1.weight" } }
         let dilates = hint(\.dilation)
@@ -103,7 +90,7 @@ struct ConfigurationDetector {
     private func findPoints(_ configuration: inout Configuration, _ warnings: inout [String]) throws {
         func samples(_ path: String) throws -> Int {
             let name = "transformer.\(path).attention_weights.weight"
-            let rows = try limited(shape(name, rank: 2)[0], Limit.samples, "sampling points")
+            let rows = try shape(name, rank: 2)[0]
             guard rows % configuration.levels == 0 else {
                 throw error(name, "a multiple of \(configuration.levels) levels as rows", rows)
             }
@@ -112,7 +99,7 @@ struct ConfigurationDetector {
         let encoderSamples = try samples("encoder.layers.0.self_attn")
         let decoderSamples = try samples("decoder.layers.0.cross_attn")
         let encoderPoints = hint(\.encoderPoints)
-        let derivedHeads = encoderPoints.flatMap { $0 <= encoderSamples ? encoderSamples / $0 : nil }
+        let derivedHeads = encoderPoints.flatMap { 1...encoderSamples ~= $0 ? encoderSamples / $0 : nil }
         let heads = hint(\.heads) ?? derivedHeads ?? Self.defaultHeads
         guard heads > 0, encoderSamples % heads == 0, decoderSamples % heads == 0, configuration.modelWidth % heads == 0
         else {
@@ -132,7 +119,7 @@ struct ConfigurationDetector {
         }
     }
 
-    private func findVariant(_ configuration: inout Configuration) throws {
+    private func findVariant(_ configuration: inout Configuration, _ warnings: inout [String]) throws {
         configuration.twoStage = weights.shape(of: "transformer.enc_output.weight") != nil
         configuration.refinement = hint(\.refinement) ?? (weights.hasDecoderBoxHeads || configuration.twoStage)
         if hint(\.twoStage) ?? configuration.twoStage, !configuration.refinement {
@@ -147,10 +134,15 @@ struct ConfigurationDetector {
         }
         configuration.sharesHeads = try !configuration.refinement && weights.headsAreIdentical()
         if configuration.twoStage {
-            configuration.queries = try limited(
-                hint(\.proposals) ?? Self.defaultProposals, Limit.queries, "two-stage proposals")
+            configuration.queries = hint(\.proposals) ?? Self.defaultProposals
+            if hint(\.proposals) == nil {
+                warnings.append(
+                    "nothing says how many proposals become queries, which the weights do not show; assuming"
+                        + " \(Self.defaultProposals). If that is wrong, give a config.json with"
+                        + " \"two_stage_num_proposals\"")
+            }
         } else {
-            configuration.queries = try limited(shape("query_embed.weight", rank: 2)[0], Limit.queries, "queries")
+            configuration.queries = try shape("query_embed.weight", rank: 2)[0]
         }
     }
 
@@ -200,6 +192,7 @@ struct ConfigurationDetector {
 
     // MARK: - Shapes
 
+    /// The shape of a tensor; every extent is at least 1.
     private func shape(_ name: String, rank: Int) throws -> Shape {
         guard let shape = weights.shape(of: name) else {
             throw CheckpointError.missingTensor(path: weights.origin, name: name, expected: nil)
@@ -216,11 +209,6 @@ struct ConfigurationDetector {
         var count = 0
         while weights.shape(of: name(count)) != nil { count += 1 }
         return count
-    }
-
-    private func limited(_ value: Int, _ limit: Int, _ key: String) throws -> Int {
-        guard 1...limit ~= value else { throw error(key, "1 to \(limit)", value) }
-        return value
     }
 
     private func error(_ key: String, _ expected: String, _ found: Int) -> CheckpointError {

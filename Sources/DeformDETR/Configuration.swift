@@ -5,6 +5,9 @@ import Backbone
 
 /// The sizes and options of a Deformable DETR. The default is the published multi-scale base model on ResNet-50.
 public struct Configuration: Sendable, Hashable, Codable {
+    /// Groups of the input projections' GroupNorm (models/deformable_detr.py), of which the width is a multiple.
+    static let normalizationGroups = 32
+
     public var backbone = ResNetConfiguration()
     /// How many of the backbone's last stages feed the encoder.
     public var featureTaps = 3

@@ -6,6 +6,9 @@ import Tensors
 /// A Deformable DETR detector, from the image to the boxes.
 ///
 /// Safe to use from several tasks: their calls take turns, each with all of the detector's threads.
+///
+/// Large weights are read from the file when the first image needs them. Until it has been detected, replace the file of weights
+/// only by renaming another one over it: rewriting it in place mixes old and new weights, and shortening it ends the process.
 public final class Detector: Sendable {
     /// Class names by id (the logits' columns); nil where a column has no name.
     public let classNames: [String?]
@@ -39,9 +42,8 @@ public final class Detector: Sendable {
         preprocessing: Preprocessing = Preprocessing(), threads: Int? = nil, allowsNonfinite: Bool = false
     ) throws {
         let file = try ModelFile.open(weights, configurationFile: configurationFile)
-        let cursor = file.cursor(allowsNonfinite: allowsNonfinite)
-        model = try DeformableDETR(cursor, configuration: file.configuration)
-        try cursor.requireAllUsed()
+        model = try DeformableDETR(
+            file.cursor(allowsNonfinite: allowsNonfinite), configuration: file.configuration)
         classNames = names ?? file.classNames
         warnings = file.warnings
         self.preprocessing = preprocessing

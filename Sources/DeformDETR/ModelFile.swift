@@ -14,20 +14,24 @@ public struct ModelFile: Sendable {
     public let classNames: [String?]
     /// What is odd or had to be assumed, for people.
     public let warnings: [String]
+    /// Every file that was read: the weights, then the configurations, the most trusted first.
+    public let readPaths: [String]
     /// The model's tensors under the official names, exactly those of ``Configuration/tensors``.
     public var source: any TensorSource { weights }
     private let weights: CanonicalWeights
 
     /// Opens a checkpoint.
     ///
-    /// - Parameter configurationFile: a Hugging Face style `config.json` that overrides what is found in or beside the checkpoint.
+    /// - Parameter configurationFile: a Hugging Face style `config.json` that overrides or completes what is found in or
+    ///   beside the checkpoint.
     /// - Throws: ``CheckpointError`` naming the tensor or setting that is missing, extra, misshaped, contradictory or unsupported;
     ///   ``FileError`` when the system refuses.
     public static func open(_ path: String, configurationFile: String? = nil) throws -> ModelFile {
         let file = try WeightFile.open(path)
         var weights = try CanonicalWeights(file)
         var warnings = file.warnings
-        let hints = try gatherHints(file, configurationFile, &warnings)
+        var readPaths = [path]
+        let hints = try gatherHints(file, configurationFile, &warnings, &readPaths)
         let detected = try ConfigurationDetector(weights: weights, hints: hints).detect()
         let configuration = detected.configuration
         if configuration.sharesHeads {
@@ -38,7 +42,7 @@ public struct ModelFile: Sendable {
         try requireTensors(configuration, weights)
         return ModelFile(
             file: file, configuration: configuration, classNames: try classNames(configuration, hints),
-            warnings: warnings + detected.warnings, weights: weights)
+            warnings: warnings + detected.warnings, readPaths: readPaths, weights: weights)
     }
 
     /// The format and naming, for people.
@@ -70,11 +74,13 @@ public struct ModelFile: Sendable {
 
     // MARK: - Opening
 
+    /// The most trusted first: what the caller names, what lies beside the checkpoint, what the checkpoint itself says.
     private static func gatherHints(
-        _ file: WeightFile, _ configurationFile: String?, _ warnings: inout [String]
+        _ file: WeightFile, _ configurationFile: String?, _ warnings: inout [String], _ readPaths: inout [String]
     ) throws -> [ConfigurationHints] {
         var hints: [ConfigurationHints] = []
         if let configurationFile {
+            readPaths.append(configurationFile)
             hints.append(
                 try ConfigurationHints(huggingFace: JSONValue(contentsOf: configurationFile), origin: configurationFile)
             )
@@ -85,7 +91,8 @@ public struct ModelFile: Sendable {
         }
         let folder = file.path.lastIndex(of: "/").map { String(file.path[...$0]) } ?? ""
         let beside = folder + "config.json"
-        if configurationFile == nil, access(beside, F_OK) == 0 {
+        if beside != configurationFile, access(beside, F_OK) == 0 {
+            readPaths.append(beside)
             let json = try JSONValue(contentsOf: beside)
             if let type = json["model_type"], type != .string(ConfigurationHints.modelType) {
                 warnings.append("\(beside) is about another kind of model (\(type.kind)) and is ignored")

@@ -51,6 +51,8 @@ struct ModelMetadata {
                 path: file.path, key: "metadata '\(MetadataKey.configuration)'", expected: "a configuration",
                 found: "\(error)")
         }
+        // Decoded numbers can be anything.
+        try configuration.requireWithinLimits(origin: file.path, queriesOrigin: file.path)
         let names = try JSONValue(
             parsing: Array((file.metadata[MetadataKey.classNames] ?? "").utf8),
             origin: "\(file.path), metadata '\(MetadataKey.classNames)'")

@@ -2,6 +2,7 @@
 // here is exact or rounds as PyTorch does.
 
 import Checkpoint
+import Foundation
 import TestSupport
 import Tensors
 import Testing
@@ -106,6 +107,17 @@ import Testing
         let file = try WeightFile.open(folder.write(zip(records), as: "unchecked.pth"))
         #expect(file.warnings.count == 1)
         #expect(try file.tensor("weight").elements.count == 6)
+    }
+
+    /// Layers keep biases and norms as they were read: a file that is rewritten or shortened must not reach them.
+    @Test func smallTensorsOutliveTheirFile() throws {
+        let path = "\(folder.path)/short-lived.safetensors"
+        var tensors = TensorDictionary()
+        tensors["bias"] = Tensor([16 * 1024 - 1], repeating: 3)
+        try SafetensorsWriter.write(tensors, to: path)
+        let bias = try WeightFile.open(path).tensor("bias")
+        #expect(truncate(path, 0) == 0)
+        #expect(bias.elements.allSatisfy { $0 == 3 })
     }
 
     @Test func manyTensorsOpen() throws {

@@ -94,6 +94,17 @@ import Testing
         "single-scale-dc5", "refine", "two-stage",
     ]
 
+    /// `Configuration.tensors`, which a checkpoint is compared with when it is opened, are those that the layers read.
+    @Test(arguments: names + ["padded-batch", "padded-batch-two-stage"])
+    func configurationAndLayersNameTheSameTensors(name: String) throws {
+        let golden = try Golden(name)
+        var tensors = TensorDictionary()
+        for tensor in golden.configuration.tensors { tensors[tensor.name] = try golden.file.tensor(tensor.name) }
+        let cursor = WeightCursor(tensors)
+        _ = try DeformableDETR(cursor, configuration: golden.configuration)
+        try cursor.requireAllUsed()
+    }
+
     @Test(arguments: names) func everyTensorAgrees(name: String) throws {
         let golden = try Golden(name)
         var recorded: [String: Tensor] = [:]
