@@ -12,7 +12,7 @@ public struct DecodingOptions: Sendable, Equatable {
     public var maximumPixels: Int
     public var exifOrientation: ExifOrientation
     /// Decode what is there of a truncated or damaged image, instead of throwing. Missing rows are grey in a JPEG and black in a
-    /// PNG, or its palette's first colour, as in Pillow with `LOAD_TRUNCATED_IMAGES`.
+    /// PNG; with a palette they are its first colour, as in Pillow with `LOAD_TRUNCATED_IMAGES`.
     public var allowsTruncated: Bool
 
     public init(

@@ -15,6 +15,7 @@ struct BenchCommand: RunnableCommand {
     static let configuration = CommandConfiguration(
         commandName: "bench",
         abstract: "Measure how long detecting takes on this machine.",
+        usage: "detect bench --weights <file> [options]",
         discussion: """
             The image is noise, twice as high and wide as --size, so that preprocessing includes a real reduction. \
             One run warms up and is not counted; the times are medians of the others. \

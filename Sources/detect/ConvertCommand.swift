@@ -8,6 +8,7 @@ struct ConvertCommand: RunnableCommand {
     static let configuration = CommandConfiguration(
         commandName: "convert",
         abstract: "Turn a checkpoint into w.bin: one file that carries everything and loads at once.",
+        usage: "detect convert <source> --output <file> [options]",
         discussion: """
             Reads the authors' .pth, Hugging Face safetensors (with a config.json beside the file, if there is one) and \
             pytorch_model.bin. The result is a valid safetensors file whose metadata holds configuration and class names.
