@@ -5,9 +5,9 @@
 #include "CImageCodecs.h"
 
 #if defined(__x86_64__) && defined(__linux__) && __has_attribute(target_clones)
-#define BEST_INSTRUCTIONS __attribute__((target_clones("arch=x86-64-v4", "arch=x86-64-v3", "default")))
+#define DISPATCHED __attribute__((target_clones("arch=x86-64-v4", "arch=x86-64-v3", "default")))
 #else
-#define BEST_INSTRUCTIONS
+#define DISPATCHED
 #endif
 
 /// Weights are in 1/2^22: 32 bits less 8 of the sample and 2 for headroom, as in Pillow's Resample.c.
@@ -20,7 +20,7 @@ static inline uint8_t to_byte(int32_t sum) {
     return (uint8_t)(value > 255 ? 255 : value);
 }
 
-BEST_INSTRUCTIONS
+DISPATCHED
 void cimage_resample_row(
     const uint8_t *input, uint8_t *output, size_t output_width, const int32_t *starts, const int32_t *counts,
     const int32_t *weights, size_t stride) {
@@ -41,7 +41,7 @@ void cimage_resample_row(
 /// Bytes summed at once: the sums stay in registers.
 #define BLOCK 64
 
-BEST_INSTRUCTIONS
+DISPATCHED
 void cimage_resample_rows(
     const uint8_t *input, uint8_t *output, size_t byte_count, size_t row_count, const int32_t *weights) {
     size_t start = 0;

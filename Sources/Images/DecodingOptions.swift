@@ -11,7 +11,8 @@ public struct DecodingOptions: Sendable, Equatable {
     /// Larger images are refused before anything is decoded.
     public var maximumPixels: Int
     public var exifOrientation: ExifOrientation
-    /// Decode what is there of a truncated or damaged image, instead of throwing; missing rows are black or grey.
+    /// Decode what is there of a truncated or damaged image, instead of throwing. Missing rows are grey in a JPEG and black in a
+    /// PNG; with a palette they are its first colour, as in Pillow with `LOAD_TRUNCATED_IMAGES`.
     public var allowsTruncated: Bool
 
     public init(

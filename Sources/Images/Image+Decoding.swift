@@ -24,19 +24,20 @@ extension Image {
         guard !bytes.isEmpty else { throw ImageError(source: source, reason: .empty) }
         let stored: Image
         let orientation: Orientation
-        if JPEGFile.isJPEG(bytes) {
+        switch ImageFormat(firstBytes: bytes) {
+        case .jpeg:
             let file = try JPEGFile(bytes, source: source)
             stored = try Image(
                 bytes, width: file.width, height: file.height, format: "JPEG", source: source, options: options,
                 decoder: cimage_jpeg_decode)
             orientation = Orientation(exif: file.exif, xmp: file.xmp)
-        } else if PNGFile.isPNG(bytes) {
+        case .png:
             let file = try PNGFile(bytes, source: source)
             stored = try Image(
                 bytes, width: file.width, height: file.height, format: "PNG", source: source, options: options,
                 decoder: cimage_png_decode)
             orientation = Orientation(exif: file.exif, xmp: file.xmp)
-        } else {
+        case nil:
             throw ImageError(source: source, reason: .unknownFormat(firstBytes: Array(bytes.prefix(8))))
         }
         self = options.exifOrientation == .apply ? stored.turned(orientation) : stored

@@ -8,8 +8,6 @@ struct JPEGFile {
     private(set) var exif: [UInt8]?
     private(set) var xmp: [UInt8]?
 
-    static func isJPEG(_ bytes: [UInt8]) -> Bool { bytes.starts(with: [0xFF, 0xD8, 0xFF]) }
-
     /// - Throws: ``ImageError`` when there is no frame header before the first scan, or one of a kind that is not decoded.
     init(_ bytes: [UInt8], source: String) throws(ImageError) {
         var position = 2

@@ -11,11 +11,8 @@ struct PNGFile {
     private(set) var exif: [UInt8]?
     private(set) var xmp: [UInt8]?
 
-    private static let signature: [UInt8] = [0x89, 0x50, 0x4E, 0x47, 0x0D, 0x0A, 0x1A, 0x0A]
     /// Pillow's `MAX_TEXT_CHUNK`: compressed text that becomes longer is not read.
     private static let inflatedByteCount = 1 << 20
-
-    static func isPNG(_ bytes: [UInt8]) -> Bool { bytes.starts(with: signature) }
 
     /// - Throws: ``ImageError`` when the first chunk is not a header, or a chunk other than pixels is enormous.
     init(_ bytes: [UInt8], source: String) throws(ImageError) {

@@ -15,20 +15,17 @@ struct BenchCommand: RunnableCommand {
     static let configuration = CommandConfiguration(
         commandName: "bench",
         abstract: "Measure how long detecting takes on this machine.",
+        usage: "detect bench --weights <file> [options]",
         discussion: """
-            The image is noise, twice as high and wide as --size, so that
-            preprocessing includes a real reduction. One run warms up and is not
-            counted; the times are medians of the others. "network" is everything
-            from normalised pixels to boxes.
+            The image is noise, twice as high and wide as --size, so that preprocessing includes a real reduction. \
+            One run warms up and is not counted; the times are medians of the others. \
+            "network" is everything from normalised pixels to boxes.
 
             EXAMPLE:
               detect bench --weights w.bin --size 800x1333 --runs 20
             """)
 
-    @Option(
-        name: .shortAndLong,
-        help: ArgumentHelp("The trained network; told apart by content.", valueName: "file"), completion: .file())
-    var weights: String
+    @OptionGroup var network: NetworkArguments
 
     @Option(help: ArgumentHelp("What the network sees, height x width in pixels.", valueName: "HxW"))
     var size = "800x1333"
@@ -36,35 +33,27 @@ struct BenchCommand: RunnableCommand {
     @Option(help: ArgumentHelp("Counted runs.", valueName: "n"))
     var runs = 10
 
-    @Option(help: ArgumentHelp("Processor threads. (default: all processors)", valueName: "n"))
-    var threads: Int?
-
-    @Option(help: "What the network computes in; this version: f32.")
-    var precision: Precision = .f32
-
     @Flag(help: "Write JSON in place of a table.")
     var json = false
 
     func execute() throws -> Int32 {
-        try precision.checkSupported("--precision")
         let sides = size.lowercased().split(separator: "x", omittingEmptySubsequences: false).map { Int($0) }
         guard sides.count == 2, let height = sides[0], let width = sides[1] else {
             throw UsageError("--size: expected height x width as in 800x1333, found '\(size)'")
         }
         for side in [height, width] { _ = try PredictOptions.number(side, "--size", 32...4096) }
         let runs = try PredictOptions.number(runs, "--runs", 1...100_000)
-        let threads =
-            try threads.map { try PredictOptions.number($0, "--threads", 1...1024) } ?? Parallel.processorCount
+        let options = try ModelOptions(
+            network, preprocessing: Preprocessing(shorterSide: min(height, width), longestSide: max(height, width)))
 
-        let detector = try Detector(
-            weights: weights,
-            preprocessing: Preprocessing(shorterSide: min(height, width), longestSide: max(height, width)),
-            threads: threads)
+        let detector = try options.detector()
+        let messages = Messages(level: .normal, color: .auto)
+        for warning in detector.warnings { messages.warning(warning) }
         let medians = try measure(detector, height: height, width: width, runs: runs)
         let report = BenchReport(
             model: detector.model.configuration.variantName, height: height, width: width,
-            precision: precision.rawValue,
-            threads: threads, runs: runs, medians: medians)
+            precision: network.precision.rawValue, threads: options.threads ?? Parallel.processorCount, runs: runs,
+            medians: medians)
         let output = StandardOutput()
         try output.write(json ? report.json : report.table)
         try output.flush()

@@ -25,8 +25,10 @@ enum ClassNames {
     private static func read(_ path: String) throws -> [String?] {
         let file = try MappedFile(path: path)
         guard file.bytes.count <= 1 << 24 else { throw failure(path, "a file of at most 16 MiB", "a larger one") }
-        // A byte order mark says nothing in UTF-8.
-        let bytes = Array(file.bytes.starts(with: [0xEF, 0xBB, 0xBF]) ? file.bytes[3...] : file.bytes[...])
+        let bytes = withExtendedLifetime(file) {
+            // A byte order mark says nothing in UTF-8.
+            Array(file.bytes.starts(with: [0xEF, 0xBB, 0xBF]) ? file.bytes[3...] : file.bytes[...])
+        }
         let firstVisible = bytes.first { !" \t\r\n".utf8.contains($0) }
         if firstVisible == UInt8(ascii: "[") || firstVisible == UInt8(ascii: "{") {
             return try names(in: try JSONValue(parsing: bytes, origin: path), path)

@@ -8,11 +8,10 @@ struct ConvertCommand: RunnableCommand {
     static let configuration = CommandConfiguration(
         commandName: "convert",
         abstract: "Turn a checkpoint into w.bin: one file that carries everything and loads at once.",
+        usage: "detect convert <source> --output <file> [options]",
         discussion: """
-            Reads the authors' .pth, Hugging Face safetensors (with a config.json
-            beside the file, if there is one) and pytorch_model.bin. The result is
-            a valid safetensors file whose metadata holds configuration and class
-            names.
+            Reads the authors' .pth, Hugging Face safetensors (with a config.json beside the file, if there is one) and \
+            pytorch_model.bin. The result is a valid safetensors file whose metadata holds configuration and class names.
 
             EXAMPLE:
               detect convert r50_deformable_detr-checkpoint.pth --output w.bin
@@ -49,8 +48,8 @@ struct ConvertCommand: RunnableCommand {
     func execute() throws -> Int32 {
         try dtype.checkSupported("--dtype")
         guard !output.isEmpty else { throw UsageError("--output: expected a file, found an empty argument") }
-        let sources = try [source, names, config].compactMap { $0 }.map { try FileStatus(of: FilePath($0)).identity }
-        try OutputFolder.refuse(output, ifAmong: Set(sources))
+        let sources = try ModelOptions.fileIdentities(weights: source, configuration: config, names: names)
+        try OutputFolder.refuse(output, ifAmong: sources)
 
         let messages = Messages(level: quiet ? .quiet : .normal, color: .auto)
         let model = try ModelFile.open(source, configurationFile: config)

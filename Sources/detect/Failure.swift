@@ -2,7 +2,7 @@
 
 import Tensors
 
-/// The command's exit statuses.
+/// The command's exit statuses; an interrupted run has ``Interruption/exitStatus``.
 enum ExitStatus: Int32 {
     /// All inputs done; finding nothing in them is success.
     case success = 0
@@ -12,8 +12,6 @@ enum ExitStatus: Int32 {
     case nothingDone = 2
     /// The command was called wrongly.
     case usage = 64
-    /// Ctrl-C.
-    case interrupted = 130
 }
 
 /// The command was called in a way that cannot be carried out.

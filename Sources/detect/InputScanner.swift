@@ -6,6 +6,7 @@
 #else
     import Darwin
 #endif
+import DeformDETR
 import Tensors
 
 /// One file to detect in, or the reason why a path named by the user is none.
@@ -13,18 +14,14 @@ struct Input: Sendable {
     /// As the user gave it; a folder's files have the folder's path in front.
     let path: FilePath
     /// What the first bytes say; nil when they are no image's or cannot be read.
-    var kind: ImageKind?
+    var kind: ImageFormat?
     /// Nil when there is no such file.
     var identity: FileIdentity?
     /// Known already to be no readable file.
     var problem: Failure?
 }
 
-/// The image formats that are read.
-enum ImageKind: String, Sendable {
-    case jpeg = "jpg"
-    case png = "png"
-
+extension ImageFormat {
     /// Extensions that promise such an image.
     static let extensions: Set<String> = ["jpg", "jpeg", "jpe", "jfif", "png"]
 
@@ -36,17 +33,15 @@ enum ImageKind: String, Sendable {
 
 /// What a file's first bytes are.
 enum Content: Equatable {
-    case image(ImageKind)
+    case image(ImageFormat)
     /// An image in a format that is not read, by its usual name.
     case foreignImage(String)
     case other
 
     init(firstBytes bytes: [UInt8]) {
         func matches(_ text: String, at offset: Int = 0) -> Bool { bytes.dropFirst(offset).starts(with: text.utf8) }
-        if bytes.starts(with: [0xFF, 0xD8, 0xFF]) {
-            self = .image(.jpeg)
-        } else if bytes.starts(with: [0x89, 0x50, 0x4E, 0x47, 0x0D, 0x0A, 0x1A, 0x0A]) {
-            self = .image(.png)
+        if let format = ImageFormat(firstBytes: bytes) {
+            self = .image(format)
         } else if matches("GIF8") {
             self = .foreignImage("GIF")
         } else if matches("RIFF"), matches("WEBP", at: 8) {
@@ -136,7 +131,7 @@ struct InputScanner {
         }
         for name in names {
             let path = folder.appending(name)
-            let promisesImage = ImageKind.extensions.contains(path.fileExtension)
+            let promisesImage = ImageFormat.extensions.contains(path.fileExtension)
             do {
                 let status = try FileStatus(of: path)
                 switch status.kind {

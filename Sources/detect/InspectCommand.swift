@@ -21,17 +21,20 @@ struct InspectCommand: RunnableCommand {
 
     func execute() throws -> Int32 {
         let output = StandardOutput()
-        // The table of contents helps most when the model is not one that runs, so it does not wait for that.
-        let weights = try WeightFile.open(file)
-        let model = Result { try ModelFile.open(file, configurationFile: config) }
-        if case .success(let model) = model {
-            try output.write(Self.description(of: model))
-        } else {
-            try output.write("\(file.printable): \(weights.format.rawValue)\n")
+        let model: ModelFile
+        do {
+            model = try ModelFile.open(file, configurationFile: config)
+        } catch {
+            // The table of contents helps most when the model is not one that runs.
+            let weights = try WeightFile.open(file)
+            try output.write("\(file.printable): \(weights.format.rawValue)\n" + Self.contents(of: weights))
+            try output.flush()
+            throw error
         }
-        try output.write(Self.contents(of: weights))
+        try output.write(Self.description(of: model) + Self.contents(of: model.file))
         try output.flush()
-        for warning in try model.get().warnings { StandardError.write("detect: warning: \(warning.printable)\n") }
+        let messages = Messages(level: .normal, color: .auto)
+        for warning in model.warnings { messages.warning(warning) }
         return ExitStatus.success.rawValue
     }
 

@@ -1,4 +1,5 @@
-// Everything the command says on standard error: failures, warnings, notes, the progress bar and the last line.
+// What a command says on standard error while it works: failures, warnings, notes, the progress bar and the last line. The
+// error that ends a command early, and wrong calls, are said by Program.
 
 #if canImport(Glibc)
     import Glibc

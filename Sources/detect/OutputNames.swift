@@ -1,5 +1,6 @@
 // Where results go: names that mirror the input tree inside the output folder, one for each input and never the same for two.
 
+import DeformDETR
 import Tensors
 
 /// Names every file that a run can write, before anything is written.
@@ -15,7 +16,9 @@ struct OutputNames: Sendable {
         let yolo: String
         /// Its VOC annotation.
         let voc: String
-        let kind: ImageKind
+        /// What its crops' names begin with inside their class's folder; no other input's do.
+        let cropStem: String
+        let kind: ImageFormat
 
         /// The crop of one detection.
         /// - Parameter number: the detection's place in the image, from 1.
@@ -23,7 +26,7 @@ struct OutputNames: Sendable {
             // A class called "../x" must not lead anywhere else.
             let kept = String(label.printable.map { $0 == "/" || $0 == "\\" ? "_" : $0 }.prefix(60))
             let folder = kept.isEmpty || kept.allSatisfy({ $0 == "." }) ? "_" : kept
-            return "crops/\(folder)/\(FilePath(image).withoutExtension.text)-\(number).\(kind.rawValue)"
+            return "crops/\(folder)/\(cropStem)-\(number).\(kind.rawValue)"
         }
     }
 
@@ -33,27 +36,44 @@ struct OutputNames: Sendable {
     init(inputs: [Input], roots: [FilePath], workingFolder: FilePath) {
         let base = Self.commonFolder(of: roots.map { $0.absoluteComponents(in: workingFolder) })
         var taken: Set<FilePath> = []
-        var known: [FilePath: Names] = [:]
-        names = inputs.map { input in
+        // The same file twice in a list has one result.
+        var images: [FilePath: (name: String, kind: ImageFormat)] = [:]
+        let paths = inputs.map { input in
             let components = input.path.absoluteComponents(in: workingFolder).dropFirst(base)
             let path = FilePath(bytes: Array(components.joined(separator: [UInt8(ascii: "/")])))
-            // The same file twice in a list has one result.
-            if let names = known[path] { return names }
+            guard images[path] == nil else { return path }
             let kind = input.kind ?? (path.fileExtension == "png" ? .png : .jpeg)
             let image = kind.matches(fileExtension: path.fileExtension) ? path : path.adding(".\(kind.rawValue)")
-            func name(_ folder: String, _ suffix: String) -> String {
-                Self.unused([path.withoutExtension.text, path.text].map { "\(folder)/\($0).\(suffix)" }, &taken)
-            }
-            let names = Names(
-                image: Self.unused([image.text], &taken), yolo: name("labels", "txt"), voc: name("annotations", "xml"),
-                kind: kind)
-            known[path] = names
-            return names
+            images[path] = (Self.unused([image.text], &taken), kind)
+            return path
         }
+        var takenStems = Set(images.values.compactMap { Self.cropStem(in: $0.name) })
+        var known: [FilePath: Names] = [:]
+        for path in paths where known[path] == nil {
+            guard let image = images[path] else { continue }
+            let stems = [path.withoutExtension.text, path.text]
+            known[path] = Names(
+                image: image.name, yolo: Self.unused(stems.map { "labels/\($0).txt" }, &taken),
+                voc: Self.unused(stems.map { "annotations/\($0).xml" }, &taken),
+                cropStem: Self.unused(stems, &takenStems), kind: image.kind)
+        }
+        names = paths.compactMap { known[$0] }
     }
 
     /// The names for the input of that place.
     subscript(index: Int) -> Names { names[index] }
+
+    /// The stem that a crop would have whose name is that of an annotated copy, `crops/CLASS/STEM-NUMBER.jpg`; nil when no crop
+    /// can have that name.
+    private static func cropStem(in image: String) -> FilePath? {
+        let components = FilePath(image).withoutExtension.components
+        guard components.count >= 3, components[0] == Array("crops".utf8) else { return nil }
+        let name = components[2...].joined(separator: [UInt8(ascii: "/")])
+        let digits = name.reversed().prefix { UInt8(ascii: "0")...UInt8(ascii: "9") ~= $0 }
+        let stem = name.dropLast(digits.count)
+        guard !digits.isEmpty, stem.last == UInt8(ascii: "-") else { return nil }
+        return FilePath(bytes: Array(stem.dropLast()))
+    }
 
     /// How many leading components all paths share.
     private static func commonFolder(of folders: [[[UInt8]]]) -> Int {

@@ -64,15 +64,12 @@ struct Pipeline {
     }
 
     private func read(into channel: Channel<Prepared>) {
-        // One thread here: the network has the rest.
-        Parallel.withThreadCount(1) {
-            for index in inputs.indices {
-                let result = Result { try prepare(inputs[index]) }.mapError(Failure.init)
-                let bytes = (try? result.get()).map { byteCount($0.original) + $0.prepared.pixels.count * 4 } ?? 0
-                guard channel.send(Prepared(index: index, result: result), cost: bytes) else { return }
-            }
-            channel.finish()
+        for index in inputs.indices {
+            let result = Result { try prepare(inputs[index]) }.mapError(Failure.init)
+            let bytes = (try? result.get()).map { byteCount($0.original) + $0.prepared.pixels.count * 4 } ?? 0
+            guard channel.send(Prepared(index: index, result: result), cost: bytes) else { return }
         }
+        channel.finish()
     }
 
     private func prepare(_ input: Input) throws -> Ready {

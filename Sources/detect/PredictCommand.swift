@@ -1,6 +1,7 @@
 // The default command's arguments, as they are written: `detect INPUT... --weights FILE [options]`.
 
 import ArgumentParser
+import DeformDETR
 
 struct PredictCommand: RunnableCommand {
     static let configuration = CommandConfiguration(
@@ -11,10 +12,10 @@ struct PredictCommand: RunnableCommand {
             detect convert | inspect | bench ...  (see detect help <command>)
             """,
         discussion: """
-            Inputs are JPEG and PNG files and folders of them, told apart by
-            content. Data goes to standard output, messages to standard error.
-            Copies with boxes drawn go to the output folder under the inputs'
-            names. Inputs are never overwritten.
+            Inputs are JPEG and PNG files and folders of them, told apart by content. \
+            Data goes to standard output, messages to standard error. \
+            Copies with boxes drawn go to the output folder under the inputs' names. \
+            Inputs are never overwritten.
 
             EXAMPLES:
               detect street.jpg --weights w.bin
@@ -44,7 +45,7 @@ struct PredictCommand: RunnableCommand {
 
             EXIT STATUS:
               0 all inputs done, 1 some failed, 2 nothing could be done,
-              64 wrong call, 130 interrupted
+              64 wrong call, 130 interrupted (128 + the signal's number)
             """)
 
     @Argument(help: "Image files, folders, or - for a list of paths on standard input.", completion: .file())
@@ -61,8 +62,8 @@ struct PredictCommand: RunnableCommand {
     }
 }
 
-/// Which network, and how it runs.
-struct ModelArguments: ParsableArguments {
+/// Which network, and how it runs: every command that runs one takes these.
+struct NetworkArguments: ParsableArguments {
     @Option(
         name: .shortAndLong,
         help: ArgumentHelp(
@@ -75,6 +76,20 @@ struct ModelArguments: ParsableArguments {
         completion: .file())
     var config: String?
 
+    @Option(help: "What the network computes in; this version: f32.")
+    var precision: Precision = .f32
+
+    @Option(help: ArgumentHelp("Processor threads. (default: all processors)", valueName: "n"))
+    var threads: Int?
+
+    @Flag(help: "Accept weights that contain NaN or infinity.")
+    var allowNonfinite = false
+}
+
+/// What the network is told and shown.
+struct ModelArguments: ParsableArguments {
+    @OptionGroup var network: NetworkArguments
+
     @Option(
         help: ArgumentHelp(
             "Class names: a name a line, a JSON array, {\"0\": \"name\"}, or a config.json.", valueName: "file"),
@@ -86,20 +101,11 @@ struct ModelArguments: ParsableArguments {
 
     @Option(help: ArgumentHelp("But the longer side to no more than this.", valueName: "pixels"))
     var maxSize = 1333
-
-    @Option(help: "What the network computes in; this version: f32.")
-    var precision: Precision?
-
-    @Option(help: ArgumentHelp("Processor threads. (default: all processors)", valueName: "n"))
-    var threads: Int?
-
-    @Flag(help: "Accept weights that contain NaN or infinity.")
-    var allowNonfinite = false
 }
 
 /// Which detections count.
 struct ChoiceArguments: ParsableArguments {
-    @Option(help: ArgumentHelp("Leave out detections with a score below this, 0 to 1.", valueName: "score"))
+    @Option(help: ArgumentHelp("Leave out detections with a score at or below this, 0 to 1.", valueName: "score"))
     var threshold: Float = 0.5
 
     @Option(help: ArgumentHelp("Keep at most this many in an image, best first.", valueName: "n"))
@@ -118,21 +124,18 @@ struct InputArguments: ParsableArguments {
     var nulSeparated = false
 
     @Option(help: "The camera's orientation tag.")
-    var exif: Orientation = .apply
+    var exif: DecodingOptions.ExifOrientation = .apply
 
     @Flag(help: "Decode what there is of damaged images instead of reporting them.")
     var allowTruncated = false
 
     @Option(help: ArgumentHelp("Refuse larger images.", valueName: "n"))
-    var maxPixels = 89_478_485
-
-    /// `--exif`.
-    enum Orientation: String, CaseIterable, ExpressibleByArgument { case apply, ignore }
+    var maxPixels = ImageLimits.defaultMaximumPixels
 }
 
 /// What is written, and where.
 struct OutputArguments: ParsableArguments {
-    @Option(name: .shortAndLong, help: "The form of the results; see OUTPUT above.")
+    @Option(name: .shortAndLong, help: "The form of the results; see FORMATS above.")
     var format: OutputFormat = .text
 
     @Option(name: .shortAndLong, help: ArgumentHelp("Where files are written.", valueName: "folder"))

@@ -58,7 +58,7 @@ struct PredictOptions: Sendable {
         let maximumPixels = try Self.number(input.maxPixels, "--max-pixels", 1...65_535 * 65_535)
         images = ImageFiles(
             decoding: DecodingOptions(
-                maximumPixels: maximumPixels, exifOrientation: input.exif == .apply ? .apply : .ignore,
+                maximumPixels: maximumPixels, exifOrientation: input.exif,
                 allowsTruncated: input.allowTruncated),
             annotation: AnnotationStyle(
                 lineWidth: lineWidth, showsLabels: !output.noLabels, showsScores: !output.noScores))
@@ -97,27 +97,44 @@ struct ModelOptions: Sendable {
 
     /// - Throws: ``UsageError``.
     init(_ arguments: ModelArguments) throws {
-        weights = arguments.weights
-        configuration = arguments.config
-        namesFile = arguments.names
-        try arguments.precision?.checkSupported("--precision")
         // Larger images than this need more memory than computers have.
         let size = try PredictOptions.number(arguments.size, "--size", 32...4096)
         let maximumSize = try PredictOptions.number(arguments.maxSize, "--max-size", 32...8192)
         guard size <= maximumSize else {
             throw UsageError("--size \(size) is above --max-size \(maximumSize); give a larger --max-size, too")
         }
-        preprocessing = Preprocessing(shorterSide: size, longestSide: maximumSize)
+        try self.init(
+            arguments.network, names: arguments.names,
+            preprocessing: Preprocessing(shorterSide: size, longestSide: maximumSize))
+    }
+
+    /// - Throws: ``UsageError``.
+    init(_ arguments: NetworkArguments, names: String? = nil, preprocessing: Preprocessing) throws {
+        try arguments.precision.checkSupported("--precision")
+        weights = arguments.weights
+        configuration = arguments.config
+        namesFile = names
+        self.preprocessing = preprocessing
         threads = try arguments.threads.map { try PredictOptions.number($0, "--threads", 1...1024) }
         allowsNonfinite = arguments.allowNonfinite
     }
 
-    /// The files that are read for the model, which exist.
+    /// The files that are read for the model.
     ///
-    /// - Throws: ``FileError``.
+    /// - Throws: ``FileError`` when one that the user named does not exist.
     func fileIdentities() throws -> Set<FileIdentity> {
-        Set(
-            try [weights, configuration, namesFile].compactMap { $0 }.map { try FileStatus(of: FilePath($0)).identity })
+        try Self.fileIdentities(weights: weights, configuration: configuration, names: namesFile)
+    }
+
+    /// The files that are read for a model: those that the user named, which exist, and a `config.json` beside the weights.
+    ///
+    /// - Throws: ``FileError`` when a named one does not exist.
+    static func fileIdentities(weights: String, configuration: String?, names: String?) throws -> Set<FileIdentity> {
+        var files = Set(
+            try [weights, configuration, names].compactMap { $0 }.map { try FileStatus(of: FilePath($0)).identity })
+        let beside = FilePath(weights).folder.appending(Array("config.json".utf8))
+        if let status = try? FileStatus(of: beside) { files.insert(status.identity) }
+        return files
     }
 
     /// Loads the network.

@@ -1,6 +1,7 @@
 // The process: arguments to a command, errors to messages and exit statuses. Everything else returns or throws.
 
 import ArgumentParser
+import DeformDETR
 import Tensors
 
 #if canImport(Glibc)
@@ -84,6 +85,7 @@ struct DetectCommand: ParsableCommand {
 
 extension Terminal.Color: ExpressibleByArgument {}
 extension OutputFormat: ExpressibleByArgument {}
+extension DecodingOptions.ExifOrientation: ExpressibleByArgument {}
 
 /// How the network computes.
 enum Precision: String, CaseIterable, ExpressibleByArgument {

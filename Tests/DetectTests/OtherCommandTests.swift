@@ -101,12 +101,36 @@ import Testing
         #expect(try Command.run(arguments, in: folder).output.contains("peak memory"))
     }
 
+    /// Weights that do not carry their configuration, beside the config.json of another kind of model.
+    @Test(arguments: [["bench", "--size", "64x64", "--runs", "1", "--weights"], ["inspect"]])
+    func checkpointWarnings(_ arguments: [String]) throws {
+        let folder = try TemporaryFolder()
+        var weights = try Data(contentsOf: URL(fileURLWithPath: Command.weights))
+        let key = try #require(weights.range(of: Data("detect_format_version".utf8)))
+        weights.replaceSubrange(key, with: Data("what_the_file_is_made".utf8))
+        try folder.add(Array(weights), as: "w.safetensors")
+        try folder.add(Array("{\"model_type\": \"bert\"}".utf8), as: "config.json")
+        let result = try Command.run(arguments + ["w.safetensors"], in: folder)
+        #expect(result.status == 0)
+        #expect(result.error.contains("detect: warning: config.json is about another kind of model"), "\(result.error)")
+    }
+
+    @Test func benchTakesAConfiguration() throws {
+        let folder = try TemporaryFolder()
+        try folder.add(Array("{".utf8), as: "c.json")
+        let result = try Command.run(
+            ["bench", "-w", Command.weights, "--size", "64x64", "--runs", "1", "--config", "c.json"], in: folder)
+        #expect(result.status == 2)
+        #expect(result.error.contains("c.json"))
+    }
+
     @Test(arguments: ["convert", "inspect", "bench"])
     func help(_ command: String) throws {
         for arguments in [[command, "--help"], ["help", command]] {
             let result = try Command.run(arguments, in: TemporaryFolder())
             #expect(result.status == 0)
             #expect(result.output.contains("USAGE: detect \(command)"))
+            #expect(result.lines.allSatisfy { $0.count <= 80 })
         }
     }
 

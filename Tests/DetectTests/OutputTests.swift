@@ -73,6 +73,17 @@ import Testing
             #expect(result.status == 64)
         }
         #expect(try Command.run(["convert", "w.bin", "-o", "./w.bin"], in: folder).status == 64)
+        // Read although nobody named it.
+        try folder.add(Array("{}".utf8), as: "config.json")
+        for arguments in [
+            ["convert", "w.bin", "-o", "config.json"],
+            ["x.png", "-w", "w.bin", "--size", "64", "--dump", "config.json"],
+        ] {
+            let result = try Command.run(arguments, in: folder)
+            #expect(result.status == 64)
+            #expect(result.error.contains("would overwrite a file that this run reads"))
+        }
+        #expect(try folder.text("config.json") == "{}")
         #expect(try folder.bytes("x.png") == image)
         #expect(try folder.bytes("w.bin") == weights)
     }
@@ -120,6 +131,25 @@ import Testing
             let bytes = try folder.bytes(file)
             #expect(file.hasSuffix(".png") ? Pictures.isPNG(bytes) : Pictures.isJPEG(bytes))
         }
+    }
+
+    /// Inputs whose names differ in the extension alone, and one that lies where a crop of another would.
+    @Test func cropsOfTwoInputsNeverMeet() throws {
+        let folder = try TemporaryFolder()
+        let photo = try Pictures.jpeg()
+        try folder.add(Array("thing\nthing\nthing\n".utf8), as: "names")
+        for name in ["x.jpg", "x.jpeg", "x.JPG", "crops/thing/x-1.jpg"] { try folder.add(photo, as: "in/\(name)") }
+        let options = ["--threshold", "0.05", "--names", "names", "--save-crops"] + Command.quick
+        let alone = try Command.run(["in/x.jpg", "--output", "alone", "--no-images"] + options, in: folder)
+        #expect(alone.status == 0, "\(alone.error)")
+        let count = folder.files(in: "alone").count
+        try #require(count > 0)
+        let result = try Command.run(["in", "-r"] + options, in: folder)
+        #expect(result.status == 0, "\(result.error)")
+        let files = folder.files(in: "detections")
+        #expect(files.count == 4 + 4 * count, "\(files)")
+        // The annotated copy, not a crop of x.jpg.
+        #expect(try folder.bytes("detections/crops/thing/x-1.jpg") == folder.bytes("detections/x.jpg"))
     }
 
     @Test func outputThatIsNoFolder() throws {
