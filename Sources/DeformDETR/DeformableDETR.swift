@@ -64,20 +64,20 @@ public struct DeformableDETR: Sendable {
         encoder = try Encoder(transformer["encoder"], configuration: configuration)
         decoder = try Decoder(transformer["decoder"], configuration: configuration)
 
-        let classEmbedding = cursor["class_embed"]
-        let boxEmbedding = cursor["bbox_embed"]
-        var classHeads = try (0..<configuration.headCount).map {
-            try Linear(classEmbedding[$0], inputWidth: width, outputWidth: configuration.classes)
+        // One for all layers, or one each; the encoder's own come after the decoder layers'.
+        let headCount = configuration.sharesHeads ? 1 : configuration.decoderLayers
+        let classHeads = try (0..<headCount).map {
+            try Linear(cursor["class_embed"][$0], inputWidth: width, outputWidth: configuration.classes)
         }
-        var boxHeads = try (0..<configuration.headCount).map {
-            try MultiLayerPerceptron(boxEmbedding[$0], widths: [width, width, width, 4])
+        let boxHeads = try (0..<headCount).map {
+            try MultiLayerPerceptron(cursor["bbox_embed"][$0], widths: [width, width, width, 4])
         }
-        // The encoder's own heads come after the decoder layers'.
         if configuration.twoStage {
             queries = .proposed(
                 try ProposedQueries(
-                    transformer, configuration: configuration, classHead: classHeads.removeLast(),
-                    boxHead: boxHeads.removeLast()))
+                    transformer, configuration: configuration,
+                    classHead: cursor["class_embed"][configuration.decoderLayers],
+                    boxHead: cursor["bbox_embed"][configuration.decoderLayers]))
         } else {
             queries = .learned(try LearnedQueries(cursor, configuration: configuration))
         }

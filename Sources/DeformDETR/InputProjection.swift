@@ -6,7 +6,7 @@ import Tensors
 /// Brings the backbone's maps to the model's width and adds coarser levels, as one sequence.
 ///
 /// A 1x1 convolution for each map; each further level is a 3x3 convolution of stride 2, the first on the backbone's raw last
-/// map, the next on the level before it. Every projection ends in a GroupNorm of 32 groups.
+/// map, the next on the level before it. Every projection ends in a GroupNorm.
 ///
 /// - Source: `models/deformable_detr.py`, `input_proj`, of fundamentalvision/Deformable-DETR.
 struct InputProjection: Sendable {
@@ -18,8 +18,6 @@ struct InputProjection: Sendable {
     private let projections: [Projection]
     private let taps: Int
     private let width: Int
-
-    private static let groups = 32
 
     /// Reads `input_proj.0`, `input_proj.1`, ... under `cursor`.
     init(_ cursor: WeightCursor, configuration: Configuration) throws {
@@ -35,7 +33,7 @@ struct InputProjection: Sendable {
             return Projection(
                 convolution: try Conv2D(
                     projection[0], inputChannels: inputChannels, outputChannels: width, geometry: geometry),
-                norm: try GroupNorm(projection[1], groups: Self.groups, channels: width))
+                norm: try GroupNorm(projection[1], groups: Configuration.normalizationGroups, channels: width))
         }
     }
 

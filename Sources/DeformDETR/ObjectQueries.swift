@@ -17,22 +17,23 @@ struct ObjectQueries: Sendable {
 ///
 /// - Source: `DeformableTransformer.forward`, the branch that is not two-stage.
 struct LearnedQueries: Sendable {
-    /// `[Q, 2 C]`: position, then target.
-    private let embedding: Tensor
+    /// `[Q, C]`
+    private let position: Tensor
+    /// `[Q, C]`
+    private let target: Tensor
     private let referencePoints: Linear
-    private let width: Int
 
     /// Reads `query_embed.weight` and `transformer.reference_points` under `cursor`.
     init(_ cursor: WeightCursor, configuration: Configuration) throws {
-        width = configuration.modelWidth
-        embedding = try cursor["query_embed"].tensor("weight", [configuration.queries, 2 * width])
+        let width = configuration.modelWidth
+        let embedding = try cursor["query_embed"].tensor("weight", [configuration.queries, 2 * width])
+        position = embedding.columns(0..<width)
+        target = embedding.columns(width..<2 * width)
         referencePoints = try Linear(
             cursor["transformer"]["reference_points"], inputWidth: width, outputWidth: 2)
     }
 
     func callAsFunction(images: Int) -> ObjectQueries {
-        let position = embedding.columns(0..<width)
-        let target = embedding.columns(width..<2 * width)
         var references = referencePoints(position)
         references.withMutableElements { for index in $0.indices { $0[index] = ReferencePoints.sigmoid($0[index]) } }
         func repeated(_ tensor: Tensor) -> Tensor {

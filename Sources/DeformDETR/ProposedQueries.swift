@@ -15,7 +15,8 @@ struct ProposedQueries: Sendable {
     private let outputNorm: LayerNorm
     private let position: Linear
     private let positionNorm: LayerNorm
-    private let classHead: Linear
+    /// The class head's first row: only the logit of class 0 counts.
+    private let score: Linear
     private let boxHead: MultiLayerPerceptron
     private let count: Int
     private let width: Int
@@ -26,7 +27,7 @@ struct ProposedQueries: Sendable {
     ///   - classHead: the encoder's, the one after the decoder layers'.
     ///   - boxHead: likewise.
     init(
-        _ cursor: WeightCursor, configuration: Configuration, classHead: Linear, boxHead: MultiLayerPerceptron
+        _ cursor: WeightCursor, configuration: Configuration, classHead: WeightCursor, boxHead: WeightCursor
     ) throws {
         width = configuration.modelWidth
         count = configuration.queries
@@ -34,8 +35,10 @@ struct ProposedQueries: Sendable {
         outputNorm = try LayerNorm(cursor["enc_output_norm"], width: width)
         position = try Linear(cursor["pos_trans"], inputWidth: 2 * width, outputWidth: 2 * width)
         positionNorm = try LayerNorm(cursor["pos_trans_norm"], width: 2 * width)
-        self.classHead = classHead
-        self.boxHead = boxHead
+        score = Linear(
+            weight: try classHead.tensor("weight", [configuration.classes, width]).rows(0..<1),
+            bias: try classHead.tensor("bias", [configuration.classes]).rows(0..<1))
+        self.boxHead = try MultiLayerPerceptron(boxHead, widths: [width, width, width, 4])
     }
 
     /// - Throws: ``DetectorError/imageTooSmall(locations:queries:)`` when the memory has fewer locations than queries.
@@ -48,9 +51,9 @@ struct ProposedQueries: Sendable {
             }
         }
         let encoded = outputNorm(output(masked))
-        let logits = classHead(encoded)
+        let scores = score(encoded)
         let chosen = try (0..<memory.images).map { image in
-            try best(of: logits, memory: memory, image: image, excludingPadding: paddingRule == .excluded)
+            try best(of: scores, memory: memory, image: image, excludingPadding: paddingRule == .excluded)
         }
         let rows = chosen.enumerated().flatMap { image, locations in locations.map { image * memory.layout.count + $0 }
         }
@@ -74,7 +77,7 @@ struct ProposedQueries: Sendable {
 
     /// The locations with the highest logits of class 0, best first; of equals, the first.
     private func best(
-        of logits: Tensor, memory: FeatureSequence, image: Int, excludingPadding: Bool
+        of scores: Tensor, memory: FeatureSequence, image: Int, excludingPadding: Bool
     ) throws -> [Int] {
         let layout = memory.layout
         var candidates: [Int] = []
@@ -88,9 +91,8 @@ struct ProposedQueries: Sendable {
         guard candidates.count >= count else {
             throw DetectorError.imageTooSmall(locations: candidates.count, queries: count)
         }
-        let classes = logits.shape.last
-        return logits.withElements { logits in
-            let scores = candidates.map { logits[(image * layout.count + $0) * classes] }
+        return scores.withElements { elements in
+            let scores = candidates.map { elements[image * layout.count + $0] }
             let order = candidates.indices.sorted { left, right in
                 scores[left] == scores[right] ? left < right : scores[left] > scores[right]
             }
