@@ -37,11 +37,20 @@ public final class Detector: Sendable {
     ///   - threads: nil for all processors.
     ///   - allowsNonfinite: accept weights with NaN or infinity.
     /// - Throws: `CheckpointError`, `FileError`.
-    public init(
+    public convenience init(
         weights: String, configurationFile: String? = nil, names: [String?]? = nil,
         preprocessing: Preprocessing = Preprocessing(), threads: Int? = nil, allowsNonfinite: Bool = false
     ) throws {
-        let file = try ModelFile.open(weights, configurationFile: configurationFile)
+        try self.init(
+            ModelFile.open(weights, configurationFile: configurationFile), names: names, preprocessing: preprocessing,
+            threads: threads, allowsNonfinite: allowsNonfinite)
+    }
+
+    /// The same from a file that is open already.
+    public init(
+        _ file: ModelFile, names: [String?]? = nil, preprocessing: Preprocessing = Preprocessing(), threads: Int? = nil,
+        allowsNonfinite: Bool = false
+    ) throws {
         model = try DeformableDETR(
             file.cursor(allowsNonfinite: allowsNonfinite), configuration: file.configuration)
         classNames = names ?? file.classNames

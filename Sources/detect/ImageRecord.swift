@@ -51,17 +51,26 @@ func timed<Result>(_ body: () throws -> Result) rethrows -> (Result, Double) {
 
 /// Numbers for images, as COCO results have them.
 enum ImageNumbers {
-    /// The number in each file's name (`000000039769.jpg` is 39769) when every input has one of its own; otherwise the
-    /// inputs' places, from 1.
+    /// Numbers from the files' names, or else the inputs' places, from 1.
     static func numbers(of inputs: [Input]) -> [Int] {
+        fromNames(of: inputs) ?? inputs.indices.map { $0 + 1 }
+    }
+
+    /// The number in each file's name (`000000039769.jpg` is 39769), when every image has one of its own. An input that is no
+    /// image has no results, so its number (0) does not matter.
+    static func fromNames(of inputs: [Input]) -> [Int]? {
         var seen: [Int: FilePath] = [:]
         var numbers: [Int] = []
         for input in inputs {
+            guard input.kind != nil else {
+                numbers.append(0)
+                continue
+            }
             let stem = FilePath(bytes: input.path.name).withoutExtension.bytes
             guard stem.allSatisfy({ (UInt8(ascii: "0")...UInt8(ascii: "9")).contains($0) }),
                 let number = Int(String(decoding: stem, as: UTF8.self)),
                 seen.updateValue(input.path, forKey: number).map({ $0 == input.path }) ?? true
-            else { return Array(inputs.indices.map { $0 + 1 }) }
+            else { return nil }
             numbers.append(number)
         }
         return numbers

@@ -141,13 +141,9 @@ struct ModelOptions: Sendable {
     ///
     /// - Throws: the libraries' errors about the weights, the configuration or the names.
     func detector() throws -> Detector {
-        // Opening reads a table of contents only.
-        let names = try namesFile.map { file in
-            let model = try ModelFile.open(weights, configurationFile: configuration)
-            return try ClassNames.read(file, count: model.configuration.classes)
-        }
+        let file = try ModelFile.open(weights, configurationFile: configuration)
+        let names = try namesFile.map { try ClassNames.read($0, count: file.configuration.classes) }
         return try Detector(
-            weights: weights, configurationFile: configuration, names: names, preprocessing: preprocessing,
-            threads: threads, allowsNonfinite: allowsNonfinite)
+            file, names: names, preprocessing: preprocessing, threads: threads, allowsNonfinite: allowsNonfinite)
     }
 }

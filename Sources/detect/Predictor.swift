@@ -29,6 +29,9 @@ struct Predictor {
             protected: options.folder.protected.union(inputs.compactMap(\.identity)))
         try check(options, names, count: inputs.count)
         sayWhatIsSkipped(scan)
+        if options.format == .coco, ImageNumbers.fromNames(of: inputs) == nil {
+            messages.warning("image_id counts the inputs from 1: not every file's name is a number of its own")
+        }
         guard inputs.contains(where: { $0.problem == nil }) else { return try reportProblems(inputs, options, names) }
 
         if options.writesFiles { try options.folder.prepare() }

@@ -87,9 +87,13 @@ import Testing
             let score: Float
         }
         let folder = try folder(numbered: numbered)
-        let output = try run("coco", folder).output
+        // One image without a number changes all ids, and that is said; what is no image changes none.
+        if !numbered { try folder.add(Pictures.png(width: 20, height: 16), as: "in/unnumbered.png") }
+        let result = try run("coco", folder)
+        #expect(result.error.contains("image_id counts the inputs from 1") == !numbered)
+        let output = result.output
         let entries = try JSONDecoder().decode([Entry].self, from: Data(output.utf8))
-        let ids = numbered ? [42, 7] : [1, 2]
+        let ids = numbered ? [42, 7] : [1, 2, 3, 4]
         let expected = zip(ids, try records(folder)).flatMap { id, record in
             (record.detections ?? []).map { (id, $0) }
         }
