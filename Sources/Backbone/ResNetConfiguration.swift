@@ -1,7 +1,7 @@
 // The shape of a ResNet (He et al., "Deep Residual Learning for Image Recognition", 2015, table 1), as torchvision builds it.
 
 /// The sizes of a residual network's stem and stages.
-public struct ResNetConfiguration: Sendable, Hashable, Codable {
+public struct ResNetConfiguration: Sendable, Hashable, Codable, CustomStringConvertible {
     /// What a stage repeats.
     public enum Block: String, Sendable, Codable {
         /// Two 3x3 convolutions (ResNet-18, -34).
@@ -50,5 +50,9 @@ public struct ResNetConfiguration: Sendable, Hashable, Codable {
     /// By how much `stage` (0 is `layer1`) shrinks its input.
     public func stride(ofStage stage: Int) -> Int {
         stage == 0 || (dilatesLastStage && stage == depths.count - 1) ? 1 : 2
+    }
+
+    public var description: String {
+        "ResNet \(block.rawValue) \(depths), widths \(widths), stem \(stemWidth)\(dilatesLastStage ? ", dilated" : "")"
     }
 }

@@ -1,7 +1,7 @@
 // What a PyTorch checkpoint holds beside its tensors, as data that can do nothing.
 
 /// A value of the training script: options, epoch, schedule.
-public enum SideValue: Sendable, Equatable {
+public enum SideValue: Sendable, Equatable, CustomStringConvertible {
     case none
     case boolean(Bool)
     case integer(Int)
@@ -18,5 +18,19 @@ public enum SideValue: Sendable, Equatable {
     public subscript(key: String) -> SideValue? {
         guard case .dictionary(let entries) = self else { return nil }
         return entries[key]
+    }
+
+    /// One short value, or what kind of value it is.
+    public var description: String {
+        switch self {
+        case .none: "None"
+        case .boolean(let value): value ? "True" : "False"
+        case .integer(let value): String(value)
+        case .number(let value): String(value)
+        case .string(let value): "'\(value.prefix(40))'"
+        case .list(let values): "a list of \(values.count)"
+        case .dictionary(let entries): "a dictionary of \(entries.count)"
+        case .omitted: "another object"
+        }
     }
 }
