@@ -24,9 +24,8 @@ extension Conv2D {
         let variance = try norm.tensor("running_var", [outputChannels]).elements
         if let index = variance.firstIndex(where: { $0 < 0 }) {
             throw CheckpointError.malformed(
-                path: norm.path, format: "weights", location: "running_var[\(index)]",
-                expected: "a variance, 0 or more",
-                found: "\(variance[index])")
+                path: norm.origin, format: "weights", location: "\(norm.path).running_var[\(index)]",
+                expected: "a variance, 0 or more", found: "\(variance[index])")
         }
         let factors = zip(gain, variance).map { Double($0) / (Double($1) + 1e-5).squareRoot() }
         let bias = (0..<outputChannels).map { Float(Double(shift[$0]) - Double(mean[$0]) * factors[$0]) }

@@ -10,6 +10,8 @@ import Tensors
 public struct WeightCursor: Sendable {
     /// The dotted path of this place; empty at the root.
     public let path: String
+    /// What errors call the source: a file's path.
+    public var origin: String { tree.source.origin }
     private let tree: Tree
 
     /// What all cursors of one tree share.

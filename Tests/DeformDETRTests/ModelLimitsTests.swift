@@ -178,3 +178,22 @@ import Testing
         #expect(try ModelFile.open(converted).readPaths == [converted])
     }
 }
+
+/// Weights that would give NaN without containing it.
+@Suite struct FrozenBatchNormTests {
+    @Test func negativeVarianceIsRefused() throws {
+        let file = try WeightFile.open(Fixture.path("base-bottleneck.safetensors"))
+        var weights = TensorDictionary(origin: "model.bin")
+        for name in file.names { weights[name] = try file.tensor(name) }
+        let name = "backbone.0.body.layer2.0.bn1.running_var"
+        weights[name]?.withMutableElements { $0[2] = -0.5 }
+        let cursor = WeightCursor(weights)["backbone"][0]["body"]
+        let configuration = ResNetConfiguration(
+            depths: [1, 2, 1, 1], stemWidth: 8, widths: [4, 4, 4, 4])
+        #expect {
+            _ = try ResNet(cursor, configuration: configuration)
+        } throws: { error in
+            "\(error)".contains("model.bin") && "\(error)".contains("\(name)[2]") && "\(error)".contains("-0.5")
+        }
+    }
+}
