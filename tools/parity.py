@@ -12,7 +12,7 @@ one Markdown row for each variant and form, with the worst figure over the photo
 pixel_values 1e-6; logits 1e-4 of the largest; pred_boxes 1e-4; the same classes in the same order, boxes to 0.01 pixel.
 Scores closer than float noise may change places, and a two-stage model's queries where their proposals' scores do.
 
-The reference takes minutes; --cache keeps its outputs (50 MB a variant and photo) for the next run. Needs 8 GB of memory.
+The reference takes minutes; --cache keeps its outputs (50 MB a variant and photo) for the next run.
 """
 
 import argparse

@@ -15,8 +15,8 @@
 #error "this bridge speaks oneDNN 2.x; the version found has other calls"
 #endif
 
-/// Compiled primitives that oneDNN itself keeps, so that layers of one shape share their code. Its default, 1024, holds
-/// hundreds of megabytes after a folder of images of many sizes.
+/// Compiled primitives that oneDNN itself keeps, so that layers of one shape share their code. Its default of 1024 held about
+/// 100 MB after 56 image sizes with a tiny model.
 enum { kept_primitives = 128 };
 
 struct onednn_operation {

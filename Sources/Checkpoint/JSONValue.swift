@@ -282,3 +282,23 @@ private struct JSONReader {
         .limitExceeded(path: origin, format: format, what: what, limit: limit, found: found)
     }
 }
+
+extension JSONValue {
+    /// `text` as a JSON string, in quotes.
+    package static func quoted(_ text: String) -> String {
+        var result = "\""
+        for scalar in text.unicodeScalars {
+            switch scalar {
+            case "\"": result += "\\\""
+            case "\\": result += "\\\\"
+            case "\n": result += "\\n"
+            case "\r": result += "\\r"
+            case "\t": result += "\\t"
+            case _ where scalar.value < 0x20 || scalar.value == 0x7F:
+                result += "\\u" + String(String(0x10000 + scalar.value, radix: 16).dropFirst())
+            default: result.unicodeScalars.append(scalar)
+            }
+        }
+        return result + "\""
+    }
+}

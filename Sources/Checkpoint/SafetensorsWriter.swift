@@ -20,7 +20,9 @@ public enum SafetensorsWriter {
         precondition(alignment >= 4 && alignment & (alignment - 1) == 0, "alignment \(alignment)")
         var fields: [String] = []
         if !metadata.isEmpty {
-            let strings = metadata.sorted { $0.key < $1.key }.map { "\(quoted($0.key)):\(quoted($0.value))" }
+            let strings = metadata.sorted { $0.key < $1.key }.map {
+                "\(JSONValue.quoted($0.key)):\(JSONValue.quoted($0.value))"
+            }
             fields.append("\"\(Safetensors.metadataKey)\":{\(strings.joined(separator: ","))}")
         }
         var end = 0
@@ -60,25 +62,7 @@ public enum SafetensorsWriter {
     private static func field(_ name: String, _ type: String, _ shape: [Int], _ start: Int, _ byteCount: Int) -> String
     {
         let dimensions = shape.map(String.init).joined(separator: ",")
-        return "\(quoted(name)):{\"dtype\":\"\(type)\",\"shape\":[\(dimensions)],"
+        return "\(JSONValue.quoted(name)):{\"dtype\":\"\(type)\",\"shape\":[\(dimensions)],"
             + "\"data_offsets\":[\(start),\(start + byteCount)]}"
-    }
-
-    /// A JSON string.
-    private static func quoted(_ text: String) -> String {
-        var result = "\""
-        for scalar in text.unicodeScalars {
-            switch scalar {
-            case "\"": result += "\\\""
-            case "\\": result += "\\\\"
-            case "\n": result += "\\n"
-            case "\t": result += "\\t"
-            case _ where scalar.value < 0x20:
-                let digits = String(scalar.value, radix: 16)
-                result += "\\u" + String(repeating: "0", count: 4 - digits.count) + digits
-            default: result.unicodeScalars.append(scalar)
-            }
-        }
-        return result + "\""
     }
 }

@@ -14,8 +14,6 @@ public struct ModelFile: Sendable {
     public let classNames: [String?]
     /// What is odd or had to be assumed, for people.
     public let warnings: [String]
-    /// Every file that was read: the weights, then the configurations, the most trusted first.
-    public let readPaths: [String]
     /// The model's tensors under the official names, exactly those of ``Configuration/tensors``.
     public var source: any TensorSource { weights }
     private let weights: CanonicalWeights
@@ -30,8 +28,7 @@ public struct ModelFile: Sendable {
         let file = try WeightFile.open(path)
         var weights = try CanonicalWeights(file)
         var warnings = file.warnings
-        var readPaths = [path]
-        let hints = try gatherHints(file, configurationFile, &warnings, &readPaths)
+        let hints = try gatherHints(file, configurationFile, &warnings)
         let detected = try ConfigurationDetector(weights: weights, hints: hints).detect()
         let configuration = detected.configuration
         if configuration.sharesHeads {
@@ -42,7 +39,7 @@ public struct ModelFile: Sendable {
         try requireTensors(configuration, weights)
         return ModelFile(
             file: file, configuration: configuration, classNames: try classNames(configuration, hints),
-            warnings: warnings + detected.warnings, readPaths: readPaths, weights: weights)
+            warnings: warnings + detected.warnings, weights: weights)
     }
 
     /// The format and naming, for people.
@@ -76,11 +73,10 @@ public struct ModelFile: Sendable {
 
     /// The most trusted first: what the caller names, what lies beside the checkpoint, what the checkpoint itself says.
     private static func gatherHints(
-        _ file: WeightFile, _ configurationFile: String?, _ warnings: inout [String], _ readPaths: inout [String]
+        _ file: WeightFile, _ configurationFile: String?, _ warnings: inout [String]
     ) throws -> [ConfigurationHints] {
         var hints: [ConfigurationHints] = []
         if let configurationFile {
-            readPaths.append(configurationFile)
             hints.append(
                 try ConfigurationHints(huggingFace: JSONValue(contentsOf: configurationFile), origin: configurationFile)
             )
@@ -92,7 +88,6 @@ public struct ModelFile: Sendable {
         let folder = file.path.lastIndex(of: "/").map { String(file.path[...$0]) } ?? ""
         let beside = folder + "config.json"
         if beside != configurationFile, access(beside, F_OK) == 0 {
-            readPaths.append(beside)
             let json = try JSONValue(contentsOf: beside)
             if let type = json["model_type"], type != .string(ConfigurationHints.modelType) {
                 warnings.append("\(beside) is about another kind of model (\(type.kind)) and is ignored")

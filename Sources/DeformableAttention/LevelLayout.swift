@@ -50,7 +50,6 @@ public struct FeatureSequence: Sendable {
     }
 
     public var images: Int { values.shape[0] }
-    public var channels: Int { values.shape[2] }
 
     public func hasPadding(image: Int) -> Bool { validSizes[image] != layout.sizes }
 

@@ -1,5 +1,6 @@
 // `detect bench`: how long each stage takes on this machine, as medians, and how much memory the process needed.
 
+import Checkpoint
 import ArgumentParser
 import DeformDETR
 import Layers
@@ -108,14 +109,14 @@ struct BenchReport {
     /// One object on one line.
     var json: String {
         JSONText.object([
-            ("model", JSONText.string(model)), ("size", "[\(height),\(width)]"),
-            ("precision", JSONText.string(precision)), ("threads", "\(threads)"), ("runs", "\(runs)"),
+            ("model", JSONValue.quoted(model)), ("size", "[\(height),\(width)]"),
+            ("precision", JSONValue.quoted(precision)), ("threads", "\(threads)"), ("runs", "\(runs)"),
             ("median_ms", JSONText.object(medians.map { ($0.stage, decimal($0.milliseconds, 3)) })),
-            ("peak_memory_bytes", "\(Self.peakMemory)"), ("processor", JSONText.string(Self.processor)),
+            ("peak_memory_bytes", "\(Self.peakMemory)"), ("processor", JSONValue.quoted(Self.processor)),
             (
                 "versions",
                 JSONText.object([
-                    ("detect", JSONText.string(DetectCommand.version)), ("onednn", JSONText.string(oneDNNVersion)),
+                    ("detect", JSONValue.quoted(DetectCommand.version)), ("onednn", JSONValue.quoted(oneDNNVersion)),
                 ])
             ),
         ]) + "\n"

@@ -1,13 +1,14 @@
-// How long idle threads of the network's pool spin. libgomp spins for milliseconds by default, which costs nothing on an idle
-// machine and most of the speed on a busy one: with one other busy process on two cores the base model took 5.4 s by default
-// and 3.4 to 3.7 s with a short spin, against 1.12 and 1.14 s alone. It reads the setting from the environment before `main`.
+// How long idle threads of the network's pool spin. libgomp spins for 300,000 rounds by default, which takes the processor from
+// others while a thread waits for one that was interrupted. Base model on two cores, default against the short spin: 1.07 s
+// both alone, 2.40 and 2.11 s beside one busy process, 3.68 and 3.04 s beside three. libgomp reads the setting from the
+// environment before `main`, so the program starts itself once more.
 
 #if canImport(Glibc)
     import Glibc
 #endif
 
 enum IdleThreads {
-    /// Rounds of the waiting loop, some tens of microseconds.
+    /// Rounds of the waiting loop.
     private static let spinCount = "10000"
 
     /// Starts this program anew with a short spin, unless the user has chosen a way of waiting; returns if it cannot.

@@ -25,7 +25,7 @@ import Testing
         }
     }
 
-    /// What the pool keeps is bounded by what was in use at once: many sizes do not add up. Blocks come back unharmed.
+    /// Blocks that are reused belong to one tensor at a time.
     @Test func storageIsReusedWithoutMixingUp() {
         for round in 1...3 {
             var kept: [Tensor] = []
@@ -36,5 +36,22 @@ import Testing
             }
             for tensor in kept { #expect(tensor.elements.allSatisfy { $0 == Float(tensor.count * round) }) }
         }
+    }
+
+    /// What the pool keeps is bounded by what was in use at once: many sizes do not add up.
+    @Test func poolKeepsNoMoreThanWasUsedAtOnce() {
+        let pool = BufferPool()
+        for size in stride(from: 1 << 17, to: 1 << 22, by: 99_991) {
+            let blocks = [pool.take(byteCount: size), pool.take(byteCount: size / 2)]
+            let used = blocks.reduce(0) { $0 + $1.capacity }
+            for block in blocks { pool.giveBack(block) }
+            // Sizes grow, so the most used at once is this round's.
+            #expect(pool.freeBytes <= used + used / 4)
+        }
+        #expect(pool.freeBytes > 0)
+        let before = pool.freeBytes
+        let block = pool.take(byteCount: 4_000_000)
+        #expect(pool.freeBytes < before, "a block of about that size is reused")
+        pool.giveBack(block)
     }
 }

@@ -1,28 +1,11 @@
 // The `json` and `jsonl` forms: `{"path", "status", "width", "height", "detections", "ms"}`, and for a failed image
 // `{"path", "status", "error"}`.
 
+import Checkpoint
 import DeformDETR
 
 /// JSON values as text.
 enum JSONText {
-    /// A string in quotes.
-    static func string(_ text: String) -> String {
-        var result = "\""
-        for scalar in text.unicodeScalars {
-            switch scalar {
-            case "\"": result += "\\\""
-            case "\\": result += "\\\\"
-            case "\n": result += "\\n"
-            case "\r": result += "\\r"
-            case "\t": result += "\\t"
-            case _ where scalar.value < 0x20 || scalar.value == 0x7F:
-                result += "\\u" + String(String(0x10000 + scalar.value, radix: 16).dropFirst())
-            default: result.unicodeScalars.append(scalar)
-            }
-        }
-        return result + "\""
-    }
-
     /// The shortest text that reads back as the same float.
     ///
     /// - Precondition: finite; JSON has no other numbers.
@@ -32,7 +15,7 @@ enum JSONText {
     }
 
     static func object(_ members: [(String, String)]) -> String {
-        "{" + members.map { "\(string($0)):\($1)" }.joined(separator: ",") + "}"
+        "{" + members.map { "\(JSONValue.quoted($0)):\($1)" }.joined(separator: ",") + "}"
     }
 
     static func array(_ elements: some Sequence<String>) -> String { "[" + elements.joined(separator: ",") + "]" }
@@ -56,7 +39,7 @@ struct JSONLinesFormat: RecordFormat {
     mutating func text(for record: ImageRecord) -> String { Self.object(record) + "\n" }
 
     static func object(_ record: ImageRecord) -> String {
-        let path = ("path", JSONText.string(record.input.path.text))
+        let path = ("path", JSONValue.quoted(record.input.path.text))
         switch record.result {
         case .success(let content):
             let times = content.times
@@ -71,8 +54,8 @@ struct JSONLinesFormat: RecordFormat {
             ])
         case .failure(let failure):
             let error = [
-                ("code", JSONText.string(failure.code)),
-                ("message", JSONText.string(failure.message(about: record.input.path.text))),
+                ("code", JSONValue.quoted(failure.code)),
+                ("message", JSONValue.quoted(failure.message(about: record.input.path.text))),
             ]
             return JSONText.object([path, ("status", "\"error\""), ("error", JSONText.object(error))])
         }
@@ -81,7 +64,7 @@ struct JSONLinesFormat: RecordFormat {
     private static func object(_ detection: Detection) -> String {
         let box = detection.box
         return JSONText.object([
-            ("class_id", "\(detection.classID)"), ("label", JSONText.string(detection.label)),
+            ("class_id", "\(detection.classID)"), ("label", JSONValue.quoted(detection.label)),
             ("score", JSONText.number(detection.score)),
             ("box", JSONText.array([box.xMin, box.yMin, box.xMax, box.yMax].map(JSONText.number))),
         ])
