@@ -144,7 +144,8 @@ int onednn_batched_product_create(const onednn_batched_product *shape, onednn_op
     RETURN_IF_FAILED(dnnl_memory_desc_init_by_strides(&result_memory, 4, result, dnnl_f32, shape->result_strides));
     dnnl_matmul_desc_t description;
     RETURN_IF_FAILED(dnnl_matmul_desc_init(&description, &left_memory, &right_memory, NULL, &result_memory));
-    return compile(&description, NULL, &right_memory, 0, operation);
+    const onednn_epilogue epilogue = {.adds_destination = shape->adds_destination};
+    return compile(&description, &epilogue, &right_memory, 0, operation);
 }
 
 void onednn_operation_destroy(onednn_operation *operation) {
@@ -198,6 +199,10 @@ static dnnl_status_t reorder(const dnnl_memory_desc_t *from, const void *source,
 
 int onednn_pack_weights(const onednn_operation *operation, const float *plain, void *packed) {
     return reorder(&operation->plain_weights, plain, memory_of(operation, dnnl_query_weights_md), packed);
+}
+
+int onednn_unpack_weights(const onednn_operation *operation, const void *packed, float *plain) {
+    return reorder(memory_of(operation, dnnl_query_weights_md), packed, &operation->plain_weights, plain);
 }
 
 int onednn_repack_weights(const onednn_operation *from, const void *packed, const onednn_operation *to, void *repacked) {

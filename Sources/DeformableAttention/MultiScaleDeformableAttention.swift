@@ -25,12 +25,9 @@ public struct MultiScaleDeformableAttention: Sendable {
         self.levels = levels
         sampling = DeformableSampling(heads: heads, headWidth: width / heads, points: points)
         let samples = heads * levels * points
-        let offsets = cursor["sampling_offsets"]
-        let weights = cursor["attention_weights"]
-        projection = Linear(
-            weight: .concatenating(
-                try offsets.tensor("weight", [2 * samples, width]), try weights.tensor("weight", [samples, width])),
-            bias: .concatenating(try offsets.tensor("bias", [2 * samples]), try weights.tensor("bias", [samples])))
+        projection = try Linear(
+            stacking: [(cursor["sampling_offsets"], 2 * samples), (cursor["attention_weights"], samples)],
+            inputWidth: width)
         valueProjection = try Linear(cursor["value_proj"], inputWidth: width, outputWidth: width)
         outputProjection = try Linear(cursor["output_proj"], inputWidth: width, outputWidth: width)
     }

@@ -8,26 +8,56 @@ import Tensors
 public struct Linear: Sendable {
     public let inputWidth: Int
     public let outputWidth: Int
-    private let weights: PackedWeights
-    private let bias: Tensor?
+    let weights: PackedWeights
+    let bias: Tensor?
+    /// Where the checkpoint has the layer's output rows: one place, or several stacked into one product.
+    let sources: [Source]
 
+    struct Source: Sendable {
+        /// The path before `.weight` and `.bias`.
+        let path: String
+        let rows: Range<Int>
+    }
+
+    /// A layer of no checkpoint, for inference.
+    ///
     /// - Parameters:
     ///   - weight: `[output width, input width]`.
     ///   - bias: `[output width]`.
     public init(weight: Tensor, bias: Tensor?) {
+        self.init(weight: weight, bias: bias, sources: [])
+    }
+
+    /// Reads `weight` and `bias`.
+    public init(_ cursor: WeightCursor, inputWidth: Int, outputWidth: Int) throws {
+        try self.init(stacking: [(cursor, outputWidth)], inputWidth: inputWidth)
+    }
+
+    /// Several layers over one input as one product: their outputs side by side.
+    ///
+    /// - Parameter parts: where to read `weight` and `bias` of each, and its output width.
+    public init(stacking parts: [(cursor: WeightCursor, outputWidth: Int)], inputWidth: Int) throws {
+        precondition(!parts.isEmpty, "no layers to stack")
+        let weights = try parts.map { try $0.cursor.tensor("weight", [$0.outputWidth, inputWidth]) }
+        let biases = try parts.map { try $0.cursor.tensor("bias", [$0.outputWidth]) }
+        var start = 0
+        let sources = parts.map { part in
+            defer { start += part.outputWidth }
+            return Source(path: part.cursor.path, rows: start..<start + part.outputWidth)
+        }
+        self.init(
+            weight: weights.dropFirst().reduce(weights[0]) { .concatenating($0, $1) },
+            bias: biases.dropFirst().reduce(biases[0]) { .concatenating($0, $1) }, sources: sources)
+    }
+
+    private init(weight: Tensor, bias: Tensor?, sources: [Source]) {
         precondition(weight.shape.rank == 2, "weight \(weight.shape) of a linear layer")
         precondition(bias.map { $0.shape == [weight.shape[0]] } ?? true, "bias does not match weight \(weight.shape)")
         outputWidth = weight.shape[0]
         inputWidth = weight.shape[1]
         weights = PackedWeights(weight)
         self.bias = bias
-    }
-
-    /// Reads `weight` and `bias`.
-    public init(_ cursor: WeightCursor, inputWidth: Int, outputWidth: Int) throws {
-        self.init(
-            weight: try cursor.tensor("weight", [outputWidth, inputWidth]),
-            bias: try cursor.tensor("bias", [outputWidth]))
+        self.sources = sources
     }
 
     /// - Parameters:

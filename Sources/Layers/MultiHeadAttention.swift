@@ -1,7 +1,5 @@
 import CKernels
-import COneDNN
 import Checkpoint
-import Synchronization
 import Tensors
 
 /// Multi-head self-attention among the queries of the decoder.
@@ -16,7 +14,6 @@ public struct MultiHeadAttention: Sendable {
     private let queryKey: Linear
     private let value: Linear
     private let output: Linear
-    private let products = AttentionProducts()
 
     /// Reads `in_proj_weight [3 width, width]`, `in_proj_bias` and `out_proj`.
     public init(_ cursor: WeightCursor, width: Int, heads: Int) throws {
@@ -46,13 +43,13 @@ public struct MultiHeadAttention: Sendable {
         var scores = Tensor(uninitialized: [images, heads, count, count])
         var attended = Tensor(uninitialized: query.shape)
 
-        products.run(
-            AttentionProducts.Shape(
-                batches: [images, heads], rows: count, inner: headWidth, columns: count,
-                leftStrides: [count * 2 * width, headWidth, 2 * width, 1],
-                rightStrides: [count * 2 * width, headWidth, 1, 2 * width],
-                resultStrides: [heads * count * count, count * count, count, 1]),
-            left: projected, right: projected, rightOffset: width, into: &scores)
+        let (perImage, perRow) = (Int64(count * width), Int64(width))
+        let (perMap, perScoreRow, perHead) = (Int64(count * count), Int64(count), Int64(headWidth))
+        Product(
+            batches: (images, heads), rows: count, inner: headWidth, columns: count,
+            leftStrides: [2 * perImage, perHead, 2 * perRow, 1], rightStrides: [2 * perImage, perHead, 1, 2 * perRow],
+            resultStrides: [Int64(heads) * perMap, perMap, perScoreRow, 1]
+        ).run(left: projected, right: projected, rightOffset: width, into: &scores)
         let scale = 1 / Float(headWidth).squareRoot()
         scores.withMutableElements { scores in
             guard let start = scores.baseAddress else { return }
@@ -60,61 +57,11 @@ public struct MultiHeadAttention: Sendable {
                 rows_softmax(Int64(rows.count), Int64(count), scale, start + rows.lowerBound * count)
             }
         }
-        products.run(
-            AttentionProducts.Shape(
-                batches: [images, heads], rows: count, inner: count, columns: headWidth,
-                leftStrides: [heads * count * count, count * count, count, 1],
-                rightStrides: [count * width, headWidth, width, 1],
-                resultStrides: [count * width, headWidth, width, 1]),
-            left: scores, right: values, rightOffset: 0, into: &attended)
+        Product(
+            batches: (images, heads), rows: count, inner: count, columns: headWidth,
+            leftStrides: [Int64(heads) * perMap, perMap, perScoreRow, 1],
+            rightStrides: [perImage, perHead, perRow, 1], resultStrides: [perImage, perHead, perRow, 1]
+        ).run(left: scores, right: values, into: &attended)
         return output(attended, addingTo: residual)
-    }
-}
-
-/// The batched products of attention, compiled once for each shape.
-private final class AttentionProducts: Sendable {
-    /// Extents and strides in elements, outermost axis first: `[images, heads, rows, columns]`.
-    struct Shape: Hashable {
-        var batches: [Int]
-        var rows: Int
-        var inner: Int
-        var columns: Int
-        var leftStrides: [Int]
-        var rightStrides: [Int]
-        var resultStrides: [Int]
-    }
-
-    private static let compiledLimit = 16
-    private let compiled = Mutex<[Shape: Operation]>([:])
-
-    /// `result[i, h] = left[i, h] right[i, h]` for every image i and head h.
-    func run(_ shape: Shape, left: Tensor, right: Tensor, rightOffset: Int, into result: inout Tensor) {
-        let operation = compiled.withLock { compiled in
-            if let known = compiled[shape] { return known }
-            // Two shapes serve a model; more come only with batches of other sizes.
-            if compiled.count >= Self.compiledLimit { compiled = [:] }
-            let new = compile(shape)
-            compiled[shape] = new
-            return new
-        }
-        result.withMutableElements { result in
-            guard let destination = result.baseAddress, !result.isEmpty else { return }
-            withExtendedLifetime((left, right)) {
-                operation.run(
-                    source: left.pointer, weights: UnsafeRawPointer(right.pointer + rightOffset), bias: nil,
-                    destination: destination)
-            }
-        }
-    }
-
-    private func compile(_ shape: Shape) -> Operation {
-        func four(_ values: [Int]) -> (Int64, Int64, Int64, Int64) {
-            (Int64(values[0]), Int64(values[1]), Int64(values[2]), Int64(values[3]))
-        }
-        var bridged = onednn_batched_product(
-            batches: (Int64(shape.batches[0]), Int64(shape.batches[1])), rows: Int64(shape.rows),
-            inner: Int64(shape.inner), columns: Int64(shape.columns), left_strides: four(shape.leftStrides),
-            right_strides: four(shape.rightStrides), result_strides: four(shape.resultStrides))
-        return Operation("attention of \(shape)") { onednn_batched_product_create(&bridged, $0) }
     }
 }

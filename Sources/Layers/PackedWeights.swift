@@ -55,6 +55,19 @@ final class PackedWeights: Sendable {
         }
     }
 
+    /// The weights in the checkpoint's order, for a backward pass; a copy if they are packed already.
+    func plain(_ shape: Shape) -> Tensor {
+        state.withLock { state in
+            if let plain = state.plain { return plain }
+            guard let packing = state.packings.first else { preconditionFailure("weights are either plain or packed") }
+            return Tensor(shape) { elements in
+                guard let target = elements.baseAddress else { return }
+                let status = onednn_unpack_weights(packing.operation.handle, packing.weights.start, target)
+                precondition(status == 0, "oneDNN could not unpack a layer's weights: status \(status)")
+            }
+        }
+    }
+
     private static func packed(for operation: Operation, in state: inout State) -> Compiled {
         if let same = state.packings.first(where: {
             onednn_packs_weights_alike($0.operation.handle, operation.handle) == 1

@@ -15,6 +15,15 @@ public enum Parallel {
         #endif
     }
 
+    /// The number of threads that products and loops of the calling thread use.
+    package static var threadCount: Int {
+        #if os(Linux)
+            omp_in_parallel() == 0 ? Int(omp_get_max_threads()) : 1
+        #else
+            processorCount
+        #endif
+    }
+
     /// Runs `body` with `count` threads for every product and loop inside it; the thread's former count is restored.
     ///
     /// OpenMP keeps this number per calling thread, so two tasks can have different ones.

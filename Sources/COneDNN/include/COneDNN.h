@@ -44,6 +44,8 @@ typedef struct {
     int64_t batches[2];
     int64_t rows, inner, columns;
     int64_t left_strides[4], right_strides[4], result_strides[4];
+    /// Adds to what the result holds.
+    int adds_destination;
 } onednn_batched_product;
 
 int onednn_convolution_create(const onednn_convolution *shape, onednn_operation **operation);
@@ -60,6 +62,8 @@ int onednn_packs_weights_alike(const onednn_operation *left, const onednn_operat
 
 /// Packs weights that are in the checkpoint's order.
 int onednn_pack_weights(const onednn_operation *operation, const float *plain, void *packed);
+/// Brings packed weights back into the checkpoint's order.
+int onednn_unpack_weights(const onednn_operation *operation, const void *packed, float *plain);
 /// Brings weights packed for another operation of the same layer into this one's order.
 int onednn_repack_weights(const onednn_operation *from, const void *packed, const onednn_operation *to, void *repacked);
 

@@ -1,0 +1,92 @@
+import CKernels
+import Tensors
+
+extension Linear {
+    /// The layer's output, and how a gradient flows back through it.
+    ///
+    /// With `dy` the gradient of the output (set to zero where ReLU gave zero): `dx = dy W`, `dW = dy^T x`, `db = sum of dy
+    /// over the rows`. The residual's gradient is `dy` itself, so it may come with no activation only.
+    ///
+    /// - Parameters: as in ``callAsFunction(_:activation:addingTo:)``.
+    public func withPullback(
+        _ input: Tensor, activation: Activation = .none, addingTo residual: consuming Tensor? = nil
+    ) -> (output: Tensor, pullback: Pullback) {
+        precondition(activation == .none || residual == nil, "the residual's gradient needs the activation's")
+        let weight = weights.plain([outputWidth, inputWidth])
+        let output = self(input, activation: activation, addingTo: residual)
+        let activated = activation == .relu ? output : nil
+        return (
+            output,
+            { outputGradient, gradients in
+                let gradient = activated.map { outputGradient.maskedByReLU(of: $0) } ?? outputGradient
+                addParameterGradients(of: gradient, input: input, to: &gradients)
+                let rows = gradient.count / outputWidth
+                var inputGradient = Tensor(uninitialized: input.shape)
+                Product.matrices(rows: rows, inner: outputWidth, columns: inputWidth)
+                    .run(left: gradient, right: weight, into: &inputGradient)
+                return inputGradient
+            }
+        )
+    }
+
+    private func addParameterGradients(of gradient: Tensor, input: Tensor, to gradients: inout Gradients) {
+        let rows = gradient.count / outputWidth
+        var weightGradient = Tensor([outputWidth, inputWidth])
+        if rows > 0 {
+            Product.matrices(rows: outputWidth, inner: rows, columns: inputWidth, transposingLeft: true)
+                .run(left: gradient, right: input, into: &weightGradient)
+        }
+        let biasGradient = bias == nil ? nil : gradient.columnSums()
+        for source in sources {
+            gradients.add(weightGradient.rows(source.rows), to: source.path + ".weight")
+            if let biasGradient { gradients.add(biasGradient.rows(source.rows), to: source.path + ".bias") }
+        }
+    }
+}
+
+extension Tensor {
+    /// These gradients of a ReLU's output as gradients of its input.
+    package func maskedByReLU(of output: Tensor) -> Tensor {
+        precondition(shape == output.shape, "gradient \(shape) of \(output.shape)")
+        return Tensor(shape) { result in
+            guard let target = result.baseAddress else { return }
+            withExtendedLifetime((self, output)) {
+                Parallel.forRanges(count, minimumPerThread: 1 << 15) { range in
+                    let start = range.lowerBound
+                    rows_relu_gradient(
+                        Int64(range.count), output.pointer + start, pointer + start, target + start)
+                }
+            }
+        }
+    }
+
+    /// The sum over all axes but the last, `[C]`; the same for any number of threads.
+    package func columnSums() -> Tensor {
+        let width = shape.last
+        let rows = count / max(1, width)
+        let blockRows = 512
+        let blocks = (rows + blockRows - 1) / blockRows
+        var partial = Tensor([blocks, width])
+        partial.withMutableElements { sums in
+            guard let sums = sums.baseAddress else { return }
+            withExtendedLifetime(self) {
+                Parallel.forRanges(blocks) { range in
+                    for block in range {
+                        let first = block * blockRows
+                        rows_add_column_sums(
+                            Int64(min(blockRows, rows - first)), Int64(width), pointer + first * width,
+                            sums + block * width)
+                    }
+                }
+            }
+        }
+        var total = Tensor([width])
+        total.withMutableElements { total in
+            guard let start = total.baseAddress else { return }
+            withExtendedLifetime(partial) {
+                rows_add_column_sums(Int64(blocks), Int64(width), partial.pointer, start)
+            }
+        }
+        return total
+    }
+}

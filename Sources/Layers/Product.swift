@@ -1,0 +1,125 @@
+import COneDNN
+import Synchronization
+import Tensors
+
+/// A batch of products of two activations, read and written in place by strides: heads need no copy of their own.
+///
+/// `result[i, j] = left[i, j] right[i, j]` for i and j over two batch axes, `[rows, inner] x [inner, columns]` each.
+package struct Product: Sendable, Hashable {
+    /// Distances in elements: `[first batch axis, second batch axis, rows, columns]`.
+    package typealias Strides = SIMD4<Int64>
+
+    package var batches: SIMD2<Int64>
+    package var rows: Int
+    package var inner: Int
+    package var columns: Int
+    package var leftStrides: Strides
+    package var rightStrides: Strides
+    package var resultStrides: Strides
+    /// Adds to what the result holds instead of replacing it.
+    package var accumulates: Bool
+    /// For use inside a parallel loop: the product runs on the thread that calls it.
+    package var runsOnOneThread: Bool
+
+    package init(
+        batches: (Int, Int) = (1, 1), rows: Int, inner: Int, columns: Int, leftStrides: Strides, rightStrides: Strides,
+        resultStrides: Strides, accumulates: Bool = false, runsOnOneThread: Bool = false
+    ) {
+        self.batches = [Int64(batches.0), Int64(batches.1)]
+        self.rows = rows
+        self.inner = inner
+        self.columns = columns
+        self.leftStrides = leftStrides
+        self.rightStrides = rightStrides
+        self.resultStrides = resultStrides
+        self.accumulates = accumulates
+        self.runsOnOneThread = runsOnOneThread
+    }
+
+    /// The product ready to run, compiled once for each shape and number of threads.
+    package func compiled() -> Operation {
+        if runsOnOneThread { return Parallel.withThreadCount(1) { Self.cache.operation(for: self) } }
+        return Self.cache.operation(for: self)
+    }
+
+    /// Runs the product on whole tensors, whose elements from the offsets on the strides must not leave.
+    package func run(
+        left: Tensor, leftOffset: Int = 0, right: Tensor, rightOffset: Int = 0,
+        into result: inout Tensor, resultOffset: Int = 0
+    ) {
+        result.withMutableElements { result in
+            guard let destination = result.baseAddress, !result.isEmpty else { return }
+            withExtendedLifetime((left, right)) {
+                run(
+                    left: left.pointer + leftOffset, right: right.pointer + rightOffset,
+                    into: destination + resultOffset)
+            }
+        }
+    }
+
+    /// Runs the product on memory that the caller answers for.
+    package func run(
+        left: UnsafePointer<Float>, right: UnsafePointer<Float>, into result: UnsafeMutablePointer<Float>
+    ) {
+        guard rows > 0, columns > 0, batches[0] > 0, batches[1] > 0 else { return }
+        compiled().run(source: left, weights: UnsafeRawPointer(right), bias: nil, destination: result)
+    }
+
+    private static let cache = Cache()
+
+    private final class Cache: Sendable {
+        private struct Key: Hashable {
+            var product: Product
+            var threads: Int
+        }
+
+        /// Some tens serve a model; more come only with inputs of many sizes.
+        private static let limit = 256
+        private let compiled = Mutex<[Key: Operation]>([:])
+
+        func operation(for product: Product) -> Operation {
+            let key = Key(product: product, threads: Parallel.threadCount)
+            return compiled.withLock { compiled in
+                if let known = compiled[key] { return known }
+                if compiled.count >= Self.limit { compiled = [:] }
+                let new = product.compile()
+                compiled[key] = new
+                return new
+            }
+        }
+    }
+
+    private func compile() -> Operation {
+        func four(_ strides: Strides) -> (Int64, Int64, Int64, Int64) {
+            (strides[0], strides[1], strides[2], strides[3])
+        }
+        var bridged = onednn_batched_product(
+            batches: (batches[0], batches[1]), rows: Int64(rows), inner: Int64(inner), columns: Int64(columns),
+            left_strides: four(leftStrides), right_strides: four(rightStrides), result_strides: four(resultStrides),
+            adds_destination: accumulates ? 1 : 0)
+        return Operation("\(self)") { onednn_batched_product_create(&bridged, $0) }
+    }
+}
+
+extension Product {
+    /// `left right` of two matrices: `[rows, inner]`, `[inner, columns]`.
+    ///
+    /// - Parameters:
+    ///   - transposingLeft: `left` lies in memory as `[inner, rows]`.
+    ///   - transposingRight: `right` lies in memory as `[columns, inner]`.
+    package static func matrices(
+        rows: Int, inner: Int, columns: Int, transposingLeft: Bool = false, transposingRight: Bool = false,
+        accumulates: Bool = false, runsOnOneThread: Bool = false
+    ) -> Product {
+        func strides(_ first: Int, _ second: Int, transposed: Bool) -> Strides {
+            let whole = Int64(first * second)
+            return transposed ? [whole, whole, 1, Int64(first)] : [whole, whole, Int64(second), 1]
+        }
+        return Product(
+            rows: rows, inner: inner, columns: columns,
+            leftStrides: strides(rows, inner, transposed: transposingLeft),
+            rightStrides: strides(inner, columns, transposed: transposingRight),
+            resultStrides: strides(rows, columns, transposed: false), accumulates: accumulates,
+            runsOnOneThread: runsOnOneThread)
+    }
+}
