@@ -6,6 +6,7 @@
 #define CKERNELS_H
 
 #include "DeformableSampling.h"
+#include "PositionBias.h"
 #include "Rows.h"
 #include "ThreadPool.h"
 
