@@ -34,21 +34,25 @@ import Testing
         let outputGradient = random.tensor(shape)
         let direction = outputGradient.elements.map(Double.init)
         let point = setting.input.elements.map(Double.init)
+        let samples = zip(test.extents, test.configuration.downsampling).reduce(1) { $0 * ($1.0 / $1.1) }
         func loss(_ plain: DeformableMultiHeadAttention.Plain, _ input: [Double]) -> Double {
             zip(plain(input, shape: shape).output, direction).reduce(0) { $0 + $1.0 * $1.1 }
         }
         func check(_ name: String, _ actual: Tensor, _ point: [Double], _ loss: ([Double]) -> Double) {
-            let indices = Array(stride(from: 0, to: point.count, by: max(1, point.count / 12)))
+            let indices = Array(stride(from: 0, to: point.count, by: max(1, point.count / 10) | 1))
             let expected = finiteDifferences(at: point, indices: indices, of: loss)
             let elements = actual.elements
             let chosen = Tensor([indices.count], indices.map { elements[$0] })
-            // A shift of all scores, and with one sample the scores altogether, cancel in the softmax: rounding remains.
-            if expected.allSatisfy({ abs($0) < 1e-6 }) {
-                #expect(chosen.elements.allSatisfy { abs($0) < 1e-4 }, "\(name)")
-            } else {
+            let expectedValues = Tensor([indices.count], indices.map { Float(expected[$0]) })
+            // A shift of all scores cancels in the softmax, and with one sample the scores altogether: rounding remains.
+            if name == "rel_pos_bias.mlp.2.bias"
+                || samples == 1 && (name.hasPrefix("rel_pos") || name.hasPrefix("to_k"))
+            {
                 #expect(
-                    relativeError(chosen, Tensor([indices.count], indices.map { Float(expected[$0]) })) < 1e-4,
-                    "\(name)")
+                    expected.allSatisfy { abs($0) < 1e-6 } && chosen.elements.allSatisfy { abs($0) < 1e-4 }, "\(name)")
+            } else {
+                #expect(expected.contains { abs($0) > 1e-4 }, "\(name) has no influence")
+                #expect(relativeError(chosen, expectedValues) < 1e-4, "\(name)")
             }
         }
 
