@@ -98,18 +98,63 @@ INLINE int64_t append_corners(corner *corners, int64_t count, const level_view *
     return count;
 }
 
+/// What is left to do for one query and head once its corners are known.
+typedef struct {
+    // One more than can be filled: a corner is written before it is known to count.
+    corner corners[4 * deformable_sampling_maximum_points + 1];
+    int64_t count;
+    float *output;
+} pending_gather;
+
+/// Lists the corners of all samples of a head and asks for their channels, which are rarely in the nearest cache.
+INLINE void list_corners(const deformable_sampling *operands, int64_t query, int64_t head, pending_gather *pending) {
+    const int64_t heads = operands->heads, levels = operands->levels, points = operands->points, samples = levels * points;
+    const int64_t reference_width = operands->reference_width, row_stride = heads * operands->head_width;
+    const float *row = operands->projections + query * 3 * heads * samples;
+    const float *offset = row + head * samples * 2;
+    const float *references = operands->references + query * levels * reference_width;
+    float weights[deformable_sampling_maximum_points];
+    attention_weights(row + (2 * heads + head) * samples, samples, weights);
+    int64_t count = 0;
+    for (int64_t level = 0; level < levels; level++) {
+        const level_view view = view_of_level(operands, references + level * reference_width, level, head);
+        for (int64_t point = 0; point < points; point++) {
+            const int64_t sample = level * points + point;
+            count = append_corners(pending->corners, count, &view, view.center_x + offset[2 * sample] * view.scale_x,
+                                   view.center_y + offset[2 * sample + 1] * view.scale_y, weights[sample], row_stride);
+        }
+    }
+    pending->count = count;
+    for (int64_t index = 0; index < count; index++)
+        for (int64_t channel = 0; channel < operands->head_width; channel += lanes)
+            __builtin_prefetch(operands->value + pending->corners[index].offset + channel);
+}
+
 /// The weighted sum of the listed corners, `width` channels each.
-INLINE void gather(const float *value, const corner *corners, int64_t count, int64_t width, float *output) {
+INLINE void gather(const float *value, const pending_gather *pending, int64_t width) {
+    const corner *corners = pending->corners;
+    const int64_t count = pending->count;
+    float *output = pending->output;
     int64_t channel = 0;
     for (; channel + 2 * lanes <= width; channel += 2 * lanes) {
-        vector low = {0}, high = {0};
-        for (int64_t index = 0; index < count; index++) {
+        // Two sums each, so that an addition need not wait for the one before it.
+        vector low = {0}, high = {0}, odd_low = {0}, odd_high = {0};
+        int64_t index = 0;
+        for (; index + 2 <= count; index += 2) {
+            const float *source = value + corners[index].offset + channel;
+            const float *odd_source = value + corners[index + 1].offset + channel;
+            low += CONSTANT_VECTOR(source) * corners[index].weight;
+            high += CONSTANT_VECTOR(source + lanes) * corners[index].weight;
+            odd_low += CONSTANT_VECTOR(odd_source) * corners[index + 1].weight;
+            odd_high += CONSTANT_VECTOR(odd_source + lanes) * corners[index + 1].weight;
+        }
+        if (index < count) {
             const float *source = value + corners[index].offset + channel;
             low += CONSTANT_VECTOR(source) * corners[index].weight;
             high += CONSTANT_VECTOR(source + lanes) * corners[index].weight;
         }
-        VECTOR(output + channel) = low;
-        VECTOR(output + channel + lanes) = high;
+        VECTOR(output + channel) = low + odd_low;
+        VECTOR(output + channel + lanes) = high + odd_high;
     }
     for (; channel + lanes <= width; channel += lanes) {
         vector sum = {0};
@@ -127,33 +172,19 @@ INLINE void gather(const float *value, const corner *corners, int64_t count, int
 
 DISPATCHED void deformable_sampling_forward(const deformable_sampling *operands, int64_t first, int64_t end, float *output) {
     const int64_t heads = operands->heads, head_width = operands->head_width;
-    const int64_t levels = operands->levels, points = operands->points, samples = levels * points;
-    const int64_t reference_width = operands->reference_width, row_stride = heads * head_width;
-    float weights[deformable_sampling_maximum_points];
-    // One more than can be filled: a corner is written before it is known to count.
-    corner corners[4 * deformable_sampling_maximum_points + 1];
-
+    // While one head's channels are on their way from memory, the head before it is summed.
+    pending_gather pending[2];
+    int current = 0, waiting = 0;
     for (int64_t query = first; query < end; query++) {
-        const float *offsets = operands->projections + query * 3 * heads * samples;
-        const float *logits = offsets + 2 * heads * samples;
-        const float *references = operands->references + query * levels * reference_width;
         for (int64_t head = 0; head < heads; head++) {
-            attention_weights(logits + head * samples, samples, weights);
-            const float *offset = offsets + head * samples * 2;
-            int64_t count = 0;
-            for (int64_t level = 0; level < levels; level++) {
-                const level_view view = view_of_level(operands, references + level * reference_width, level, head);
-                for (int64_t point = 0; point < points; point++) {
-                    const int64_t sample = level * points + point;
-                    count = append_corners(corners, count, &view, view.center_x + offset[2 * sample] * view.scale_x,
-                                           view.center_y + offset[2 * sample + 1] * view.scale_y, weights[sample],
-                                           row_stride);
-                }
-            }
-            gather(operands->value, corners, count, head_width,
-                   output + query * row_stride + head * head_width);
+            list_corners(operands, query, head, &pending[current]);
+            pending[current].output = output + (query * heads + head) * head_width;
+            current = !current;
+            if (waiting) gather(operands->value, &pending[current], head_width);
+            waiting = 1;
         }
     }
+    if (waiting) gather(operands->value, &pending[!current], head_width);
 }
 
 /// Adds `weight * gradient` to a pixel's gradient and returns the product of the gradient with the pixel, `width` channels each.
