@@ -147,6 +147,14 @@ struct OutputArguments: ParsableArguments {
     @Flag(help: "Cut each detection out into crops/CLASS/ of the output folder.")
     var saveCrops = false
 
+    @Flag(
+        help: """
+            Draw a picture for each detection in attention/ of the output folder: where the last decoder layer looked for \
+            it, in all levels. Dots are coloured by attention weight, from blue (0) to red (the largest); a green cross \
+            marks the reference point.
+            """)
+    var showAttention = false
+
     @Option(help: ArgumentHelp("Width of the boxes' lines. (default: by the image's size)", valueName: "pixels"))
     var lineWidth: Int?
 

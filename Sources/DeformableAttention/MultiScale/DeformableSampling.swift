@@ -75,15 +75,17 @@ public struct DeformableSampling: Sendable, Hashable {
     }
 
     func checkShapes(value: Tensor, layout: LevelLayout, projections: Tensor, references: Tensor) {
+        checkShapes(layout: layout, projections: projections, references: references)
+        let expected: Shape = [projections.shape[0], layout.count, heads * headWidth]
+        precondition(value.shape == expected, "value \(value.shape), expected \(expected)")
+    }
+
+    func checkShapes(layout: LevelLayout, projections: Tensor, references: Tensor) {
         let samples = layout.levels * points
         precondition(samples <= Self.maximumSamples, "\(samples) samples a head; at most \(Self.maximumSamples)")
         precondition(
-            value.shape.rank == 3 && value.shape[1] == layout.count && value.shape[2] == heads * headWidth,
-            "value \(value.shape), expected [N, \(layout.count), \(heads * headWidth)]")
-        precondition(
-            projections.shape.rank == 3 && projections.shape[0] == value.shape[0]
-                && projections.shape[2] == 3 * heads * samples,
-            "projections \(projections.shape), expected [\(value.shape[0]), Q, \(3 * heads * samples)]")
+            projections.shape.rank == 3 && projections.shape[2] == 3 * heads * samples,
+            "projections \(projections.shape), expected [N, Q, \(3 * heads * samples)]")
         precondition(
             references.shape.rank == 4 && references.shape[0] == projections.shape[0]
                 && references.shape[1] == projections.shape[1] && references.shape[2] == layout.levels

@@ -14,7 +14,8 @@ public struct MultiScaleDeformableAttention: Sendable {
     public let width: Int
     public let levels: Int
     public let sampling: DeformableSampling
-    private let projection: Linear
+    /// The sampling offsets and the attention weights' logits, `[N, Q, 3MLK]`.
+    let projection: Linear
     private let valueProjection: Linear
     private let outputProjection: Linear
 
