@@ -24,6 +24,9 @@ struct PredictCommand: RunnableCommand {
                 everything below a folder, as JSON, without copies
               detect photos -w w.bin --classes person,dog --save-crops
                 only persons and dogs, each cut out into a file of its own
+              detect street.jpg -w w.bin --show-attention
+                where the network looked for each detection, in
+                detections/attention/
               find . -name '*.png' -print0 | detect - -0 -w w.bin -f jsonl
                 a list of files; a record a line, as soon as it is known
 

@@ -28,7 +28,7 @@ import Testing
         Case(heads: 1, headWidth: 71, points: 5, queries: 1),
     ]
 
-    private func operands(_ test: Case, seed: UInt64) -> (
+    func operands(_ test: Case, seed: UInt64) -> (
         value: Tensor, layout: LevelLayout, projections: Tensor, references: Tensor
     ) {
         var random = SeededGenerator(seed: seed)
