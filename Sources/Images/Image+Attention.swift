@@ -6,6 +6,7 @@ extension Image {
     /// Each sampling point of every head and level is a dot in a thin dark ring, coloured by its attention weight from blue (0) to
     /// red (this detection's largest), larger weights on top. The reference point is a green cross. A scale in the corner
     /// where it hides least says what red stands for. Points outside the image are cut off, those that are not numbers left out.
+    /// Sizes follow the image's; the dots of small objects are smaller.
     ///
     /// - Parameters:
     ///   - detection: its box in pixels of this image.
