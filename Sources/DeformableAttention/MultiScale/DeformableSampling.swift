@@ -86,17 +86,19 @@ public struct DeformableSampling: Sendable, Hashable {
     }
 
     func checkShapes(value: Tensor, layout: LevelLayout, projections: Tensor, references: Tensor) {
+        checkShapes(layout: layout, projections: projections, references: references)
+        let expected: Shape = [projections.shape[0], layout.count, heads * headWidth]
+        precondition(value.shape == expected, "value \(value.shape), expected \(expected)")
+    }
+
+    func checkShapes(layout: LevelLayout, projections: Tensor, references: Tensor) {
         let samples = layout.levels * points
         precondition(
             (1...Self.maximumSamples).contains(samples),
             "\(layout.levels) levels with \(points) points, expected 1 to \(Self.maximumSamples) samples a head")
         precondition(
-            value.shape.rank == 3 && value.shape[1] == layout.count && value.shape[2] == heads * headWidth,
-            "value \(value.shape), expected [N, \(layout.count), \(heads * headWidth)]")
-        precondition(
-            projections.shape.rank == 3 && projections.shape[0] == value.shape[0]
-                && projections.shape[2] == 3 * heads * samples,
-            "projections \(projections.shape), expected [\(value.shape[0]), Q, \(3 * heads * samples)]")
+            projections.shape.rank == 3 && projections.shape[2] == 3 * heads * samples,
+            "projections \(projections.shape), expected [N, Q, \(3 * heads * samples)]")
         let (images, queries) = (projections.shape[0], projections.shape[1])
         precondition(
             references.shape == [images, queries, layout.levels, 2]

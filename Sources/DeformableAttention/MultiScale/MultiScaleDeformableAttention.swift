@@ -29,6 +29,7 @@ public struct MultiScaleDeformableAttention: Sendable {
     /// L
     public let levels: Int
     public let sampling: DeformableSampling
+    /// The sampling offsets and the attention weights' logits, `[N, Q, 3MLK]`.
     let projection: Linear
     let valueProjection: Linear
     let outputProjection: Linear
