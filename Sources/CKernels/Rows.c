@@ -59,6 +59,32 @@ DISPATCHED void rows_softmax(int64_t rows, int64_t width, float scale, float *da
     }
 }
 
+DISPATCHED void rows_softmax_gradient(int64_t rows, int64_t width, const float *probabilities, float *gradient) {
+    for (int64_t row = 0; row < rows; row++) {
+        const float *shares = probabilities + row * width;
+        float *line = gradient + row * width;
+        vector partial = {0};
+        int64_t index = 0;
+        for (; index + lanes <= width; index += lanes)
+            partial += CONSTANT_VECTOR(shares + index) * CONSTANT_VECTOR(line + index);
+        float mean = sum_of_lanes(&partial);
+        for (; index < width; index++) mean += shares[index] * line[index];
+        for (index = 0; index < width; index++) line[index] = shares[index] * (line[index] - mean);
+    }
+}
+
+DISPATCHED void rows_drop_out(int64_t count, float probability, uint64_t seed, uint64_t first_number, float *data) {
+    const float scale = 1.0f / (1.0f - probability);
+    for (int64_t index = 0; index < count; index++) {
+        // The finalizer of SplitMix64 (Steele, Lea, Flood 2014).
+        uint64_t mixed = seed + (first_number + (uint64_t)index + 1) * 0x9E3779B97F4A7C15u;
+        mixed = (mixed ^ (mixed >> 30)) * 0xBF58476D1CE4E5B9u;
+        mixed = (mixed ^ (mixed >> 27)) * 0x94D049BB133111EBu;
+        const float drawn = (float)(int32_t)((mixed ^ (mixed >> 31)) >> 40) * 0x1p-24f;
+        data[index] = drawn < probability ? 0 : data[index] * scale;
+    }
+}
+
 DISPATCHED void rows_moments(int64_t rows, int64_t width, const float *input, double *sums, double *squares) {
     for (int64_t row = 0; row < rows; row++) {
         const float *source = input + row * width;

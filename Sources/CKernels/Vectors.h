@@ -10,6 +10,33 @@
 #define DISPATCHED __attribute__((target_clones("arch=x86-64-v4", "arch=x86-64-v3", "default")))
 #else
 #define DISPATCHED
+/// ln x within 1 unit in the last place for finite x >= 1; infinity and NaN stay.
+///
+/// - Source: polynomial of S. Moshier's Cephes `logf`.
+INLINE float logarithm(float x) {
+    uint32_t bits;
+    memcpy(&bits, &x, sizeof bits);
+    // x = fraction * 2^exponent with sqrt(1/2) <= fraction < sqrt(2).
+    const uint32_t shifted = bits - 0x3f3504f3u;
+    const int32_t exponent = (int32_t)shifted >> 23;
+    const uint32_t fraction_bits = (shifted & 0x007fffffu) + 0x3f3504f3u;
+    float fraction;
+    memcpy(&fraction, &fraction_bits, sizeof fraction);
+    const float rest = fraction - 1.0f, square = rest * rest;
+    float polynomial = 7.0376836292e-2f;
+    polynomial = polynomial * rest - 1.1514610310e-1f;
+    polynomial = polynomial * rest + 1.1676998740e-1f;
+    polynomial = polynomial * rest - 1.2420140846e-1f;
+    polynomial = polynomial * rest + 1.4249322787e-1f;
+    polynomial = polynomial * rest - 1.6668057665e-1f;
+    polynomial = polynomial * rest + 2.0000714765e-1f;
+    polynomial = polynomial * rest - 2.4999993993e-1f;
+    polynomial = polynomial * rest + 3.3333331174e-1f;
+    const float scale = (float)exponent;
+    const float result = (polynomial * rest * square + scale * -2.12194440e-4f - 0.5f * square) + rest + scale * 0.693359375f;
+    return x <= 3.4028234664e38f ? result : x;
+}
+
 #endif
 
 /// Inlined into each clone, so that it takes the clone's instruction set.
@@ -53,6 +80,33 @@ INLINE float exponential(float x) {
     float power;
     memcpy(&power, &bits, sizeof power);
     return x < -87.3f ? 0.0f : fraction * power;
+}
+
+/// ln x within 1 unit in the last place for finite x >= 1; infinity and NaN stay.
+///
+/// - Source: polynomial of S. Moshier's Cephes `logf`.
+INLINE float logarithm(float x) {
+    uint32_t bits;
+    memcpy(&bits, &x, sizeof bits);
+    // x = fraction * 2^exponent with sqrt(1/2) <= fraction < sqrt(2).
+    const uint32_t shifted = bits - 0x3f3504f3u;
+    const int32_t exponent = (int32_t)shifted >> 23;
+    const uint32_t fraction_bits = (shifted & 0x007fffffu) + 0x3f3504f3u;
+    float fraction;
+    memcpy(&fraction, &fraction_bits, sizeof fraction);
+    const float rest = fraction - 1.0f, square = rest * rest;
+    float polynomial = 7.0376836292e-2f;
+    polynomial = polynomial * rest - 1.1514610310e-1f;
+    polynomial = polynomial * rest + 1.1676998740e-1f;
+    polynomial = polynomial * rest - 1.2420140846e-1f;
+    polynomial = polynomial * rest + 1.4249322787e-1f;
+    polynomial = polynomial * rest - 1.6668057665e-1f;
+    polynomial = polynomial * rest + 2.0000714765e-1f;
+    polynomial = polynomial * rest - 2.4999993993e-1f;
+    polynomial = polynomial * rest + 3.3333331174e-1f;
+    const float scale = (float)exponent;
+    const float result = (polynomial * rest * square + scale * -2.12194440e-4f - 0.5f * square) + rest + scale * 0.693359375f;
+    return x <= 3.4028234664e38f ? result : x;
 }
 
 #endif

@@ -7,13 +7,15 @@ import Tensors
 /// The weights are packed when the layer first runs; the checkpoint's order is given up then, so that memory holds them
 /// once. Another input shape that wants another order (rare) gets a repacked copy.
 final class PackedWeights: Sendable {
-    /// What distinguishes a layer's operations: the input's extents and the epilogue.
+    /// What distinguishes a layer's operations: the input's extents, the epilogue, and the threads that share the work.
     struct Key: Hashable {
         var extents: [Int]
         var epilogue: Epilogue
+        var threads = Parallel.threadCount
     }
 
-    private struct Compiled {
+    /// An operation with the weights that it wants.
+    struct Compiled: Sendable {
         let operation: Operation
         let weights: Storage
     }
@@ -41,17 +43,21 @@ final class PackedWeights: Sendable {
     func run(
         _ key: Key, source: Tensor, bias: Tensor?, destination: UnsafeMutablePointer<Float>, compile: () -> Operation
     ) {
-        let compiled = state.withLock { state in
+        let compiled = compiled(key, compile: compile)
+        withExtendedLifetime((source, bias, compiled.weights)) {
+            compiled.operation.run(
+                source: source.pointer, weights: compiled.weights.start, bias: bias?.pointer, destination: destination)
+        }
+    }
+
+    func compiled(_ key: Key, compile: () -> Operation) -> Compiled {
+        state.withLock { state in
             if let known = state.compiled[key] { return known }
             let new = Self.packed(for: compile(), in: &state)
             if state.order.count >= Self.compiledLimit { state.compiled[state.order.removeFirst()] = nil }
             state.order.append(key)
             state.compiled[key] = new
             return new
-        }
-        withExtendedLifetime((source, bias, compiled.weights)) {
-            compiled.operation.run(
-                source: source.pointer, weights: compiled.weights.start, bias: bias?.pointer, destination: destination)
         }
     }
 

@@ -46,3 +46,18 @@ extension Tensor {
         }
     }
 }
+
+extension Tensor {
+    /// Rows as columns: `[rows, columns]` to `[columns, rows]`; a copy.
+    package func transposed() -> Tensor {
+        precondition(shape.rank == 2, "\(shape) is no matrix")
+        let (rows, columns) = (shape[0], shape[1])
+        return Tensor([columns, rows]) { output in
+            withElements { elements in
+                for row in 0..<rows {
+                    for column in 0..<columns { output[column * rows + row] = elements[row * columns + column] }
+                }
+            }
+        }
+    }
+}

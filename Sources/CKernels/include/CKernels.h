@@ -6,6 +6,9 @@
 #define CKERNELS_H
 
 #include "DeformableSampling.h"
+#include "DepthwiseConvolution.h"
+#include "GridSampling.h"
+#include "PositionBias.h"
 #include "Rows.h"
 #include "ThreadPool.h"
 

@@ -63,6 +63,13 @@ extension DeformableMultiHeadAttention {
             try require(
                 extents.allSatisfy { (1...Self.largestExtent).contains($0) },
                 "widths, heads, groups, kernels and factors \(extents) must lie in 1...\(Self.largestExtent)")
+            // So that no weight's extents multiply to more than fits: a file never has that many.
+            try require(
+                innerWidth <= Self.largestExtent,
+                "\(heads) heads of \(headWidth) channels, expected at most \(Self.largestExtent) channels together")
+            try require(
+                offsetKernel.reduce(1, { min(Self.largestExtent + 1, $0 * $1) }) <= Self.largestExtent,
+                "offsetKernel \(offsetKernel), expected at most \(Self.largestExtent) taps together")
             try require(width >= 4, "width \(width), expected at least 4: a quarter of it is the position bias's")
             try require(
                 heads % offsetGroups == 0, "\(heads) heads cannot be shared evenly by \(offsetGroups) offset groups")
