@@ -11,6 +11,7 @@ import Testing
 ///
 /// Made by `tools/golden_grid_attention.py` (deformable-attention 0.0.20, torch 2.15.0) in float64, all parameters random.
 /// The package itself, in float32, is off by up to 1.5e-5 in outputs and 1e-4 in gradients that don't vanish.
+/// Its 1-D modules move samples by several pixels a step, and with them a float's last digit.
 @Suite struct GoldenGridTests {
     /// A file of the `Golden` folder.
     struct Case: Sendable, CustomTestStringConvertible {
@@ -19,6 +20,8 @@ import Testing
 
         var file: String { "grid-\(rank)d-\(name).safetensors" }
         var testDescription: String { "\(rank)-D, \(name)" }
+        /// Measured: 1.3e-5 in 1-D, 4e-6 in 2-D and 3-D.
+        var outputTolerance: Float { rank == 1 ? 3e-5 : 1e-5 }
     }
 
     static let cases: [Case] = {
@@ -57,15 +60,16 @@ import Testing
         let (attention, file) = try open(test)
         let input = try file.tensor("input")
         let (output, grid) = try attention.withSamplingGrid(input)
-        #expect(relativeError(output, try file.tensor("expected.output")) < 1e-5)
-        #expect(relativeError(grid, try file.tensor("expected.grid")) < 1e-5)
+        #expect(relativeError(output, try file.tensor("expected.output")) < test.outputTolerance)
+        #expect(relativeError(grid, try file.tensor("expected.grid")) < 2e-6)
         #expect(try attention(input).elements == output.elements)
     }
 
+    /// Every parameter of the file has a gradient and no other; the largest difference measured is 3.3e-5.
     @Test(arguments: cases) func backwardAgreesWithThePackage(test: Case) throws {
         let (attention, file) = try open(test)
         let (output, pullback) = try attention.withPullback(try file.tensor("input"), dropoutSeed: nil)
-        #expect(relativeError(output, try file.tensor("expected.output")) < 1e-5)
+        #expect(relativeError(output, try file.tensor("expected.output")) < test.outputTolerance)
         var gradients = Gradients()
         let inputGradient = pullback(try file.tensor("output_gradient"), &gradients)
         #expect(relativeError(inputGradient, try file.tensor("expected.gradient.input")) < 1e-4)
@@ -81,7 +85,7 @@ import Testing
             // Softmax takes away what all keys of a query share, so that some gradients of the bias are sums that cancel: the
             // error of those is measured by the gradients of the other parameters.
             let largest = max(expected.largestMagnitude, 1e-30)
-            let error = relativeError(gradient, expected) * largest / max(largest, 1e-3 * largestOfAll)
+            let error = relativeError(gradient, expected) * largest / max(largest, 1e-2 * largestOfAll)
             #expect(error < 1e-4, "\(name)")
         }
     }
