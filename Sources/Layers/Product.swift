@@ -90,12 +90,17 @@ package struct Product: Sendable, Hashable {
     }
 
     private func compile() -> Operation {
-        func four(_ strides: Strides) -> (Int64, Int64, Int64, Int64) {
-            (strides[0], strides[1], strides[2], strides[3])
+        func four(_ strides: Strides, _ rows: Int, _ columns: Int) -> (Int64, Int64, Int64, Int64) {
+            // The stride of an axis of one does not matter, but oneDNN's fast products look at it.
+            let matrix = max(Int64(rows) * strides[2], Int64(columns) * strides[3])
+            let second = batches[1] == 1 ? matrix : strides[1]
+            let first = batches[0] == 1 ? max(matrix, batches[1] * second) : strides[0]
+            return (first, second, strides[2], strides[3])
         }
         var bridged = onednn_batched_product(
             batches: (batches[0], batches[1]), rows: Int64(rows), inner: Int64(inner), columns: Int64(columns),
-            left_strides: four(leftStrides), right_strides: four(rightStrides), result_strides: four(resultStrides),
+            left_strides: four(leftStrides, rows, inner),
+            right_strides: four(rightStrides, inner, columns), result_strides: four(resultStrides, rows, columns),
             adds_destination: accumulates ? 1 : 0)
         return Operation("\(self)") { onednn_batched_product_create(&bridged, $0) }
     }
