@@ -7,7 +7,7 @@ import Tensors
 extension DeformableMultiHeadAttention {
     /// The module from its formulas, without dropout, reading its parameters by their names in the checkpoint.
     ///
-    /// Nothing is shared with the fast version but the table of ``Geometry``.
+    /// Nothing is shared with the fast version but the table of ``Geometry``; the attention core is ``PlainBiasedAttention``.
     package struct Plain: Sendable {
         package let configuration: Configuration
         /// By the parameters' names, in the checkpoint's memory order.
@@ -67,13 +67,11 @@ extension DeformableMultiHeadAttention.Plain {
     private func parameter(_ name: String) -> [Double] { parameters[name] ?? [] }
 
     private func attend(_ map: Map) -> (output: [Double], grid: [Double]) {
-        let (heads, headWidth) = (configuration.heads, configuration.headWidth)
-        let (groups, innerWidth) = (configuration.offsetGroups, configuration.innerWidth)
+        let groups = configuration.offsetGroups
         let queries = project(map, "to_q", groups: configuration.groupsQueries ? groups : 1)
-        let sampledExtents = zip(map.extents, zip(configuration.offsetKernel, configuration.downsampling)).map {
-            extent, options in
-            let (kernel, factor) = options
-            return (extent + (kernel - factor) / 2 * 2 - kernel) / factor + 1
+        let sampledExtents = map.extents.indices.map { axis in
+            let (kernel, factor) = (configuration.offsetKernel[axis], configuration.downsampling[axis])
+            return (map.extents[axis] + (kernel - factor) / 2 * 2 - kernel) / factor + 1
         }
         let samplePositions = Self.positions(sampledExtents)
         let places = (0..<groups).map { group in
@@ -87,34 +85,21 @@ extension DeformableMultiHeadAttention.Plain {
                     interpolate(map, at: locations[channel / (map.width / groups)][sample], channel: channel))
             }
         }
-        let keys = project(samples, "to_k", groups: configuration.groupsKeysAndValues ? groups : 1)
-        let values = project(samples, "to_v", groups: configuration.groupsKeysAndValues ? groups : 1)
-
-        var attended = Map(extents: map.extents, width: innerWidth, values: [])
-        for position in Self.positions(map.extents) {
-            let queryPosition = normalized(indices(position), extents: map.extents)
-            for head in 0..<heads {
-                let group = head / (heads / groups)
-                var scores: [Double] = []
-                for sample in samplePositions.indices {
-                    var score = 0.0
-                    for channel in head * headWidth..<(head + 1) * headWidth {
-                        score += queries[position, channel] * keys.values[sample * innerWidth + channel]
-                    }
-                    let distance = zip(queryPosition, locations[group][sample]).map { $0 - $1 }
-                    scores.append(
-                        score / Double(headWidth).squareRoot() + bias(distance, head: head % (heads / groups)))
-                }
-                let largest = scores.max() ?? 0
-                let powers = scores.map { exp($0 - largest) }
-                let total = powers.reduce(0, +)
-                for channel in head * headWidth..<(head + 1) * headWidth {
-                    attended.values.append(
-                        powers.indices.reduce(0) { $0 + powers[$1] / total * values.values[$1 * innerWidth + channel] })
-                }
-            }
-        }
-        return (project(attended, "to_out", groups: 1).values, places.flatMap { $0.flatMap { $0 } })
+        let sampleGroups = configuration.groupsKeysAndValues ? groups : 1
+        let attention = PlainBiasedAttention(
+            heads: configuration.heads, headWidth: configuration.headWidth, groups: groups, rank: configuration.rank,
+            hiddenWidth: configuration.biasWidth, usesLogDistance: configuration.usesLogDistance,
+            parameters: ["mlp.0.0", "mlp.1.0", "mlp.2"].flatMap {
+                [parameter("rel_pos_bias.\($0).weight"), parameter("rel_pos_bias.\($0).bias")]
+            })
+        let attended = attention(
+            images: 1, queries: queries.values, keys: project(samples, "to_k", groups: sampleGroups).values,
+            values: project(samples, "to_v", groups: sampleGroups).values,
+            queryPositions: Self.positions(map.extents).flatMap { normalized(indices($0), extents: map.extents) },
+            keyPositions: locations.flatMap { $0.flatMap { $0 } })
+        let output = project(
+            Map(extents: map.extents, width: configuration.innerWidth, values: attended), "to_out", groups: 1)
+        return (output.values, places.flatMap { $0.flatMap { $0 } })
     }
 
     /// A convolution with a kernel of one position.
@@ -185,22 +170,5 @@ extension DeformableMultiHeadAttention.Plain {
             sum += share * map[position, channel]
         }
         return sum
-    }
-
-    /// The position bias of one of a group's heads.
-    private func bias(_ distance: [Double], head: Int) -> Double {
-        func layer(_ input: [Double], _ path: String) -> [Double] {
-            let weight = parameter(path + ".weight")
-            return parameter(path + ".bias").enumerated().map { row, bias in
-                input.indices.reduce(bias) { $0 + weight[row * input.count + $1] * input[$1] }
-            }
-        }
-        let seen = distance.map { distance -> Double in
-            guard configuration.usesLogDistance else { return distance }
-            return distance == 0 ? 0 : (distance < 0 ? -1 : 1) * log(abs(distance) + 1)
-        }
-        let first = layer(seen, "rel_pos_bias.mlp.0.0").map { max(0, $0) }
-        let second = layer(first, "rel_pos_bias.mlp.1.0").map { max(0, $0) }
-        return layer(second, "rel_pos_bias.mlp.2")[head]
     }
 }
