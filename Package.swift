@@ -59,8 +59,12 @@ let package = Package(
         .target(name: "TestSupport", dependencies: ["Tensors", "Checkpoint"], path: "Tests/TestSupport"),
         .testTarget(name: "TensorsTests", dependencies: ["Tensors", "TestSupport"]),
         .testTarget(name: "LayersTests", dependencies: ["Layers", "TestSupport"]),
+        .target(
+            name: "AttentionCases", dependencies: ["Checkpoint", "DeformableAttention", "Layers", "Tensors"],
+            path: "Tests/AttentionCases"),
         .testTarget(
-            name: "DeformableAttentionTests", dependencies: ["DeformableAttention", "TestSupport"], exclude: ["Golden"]),
+            name: "DeformableAttentionTests", dependencies: ["AttentionCases", "DeformableAttention", "TestSupport"],
+            exclude: ["Golden"]),
         .testTarget(name: "BoxesTests", dependencies: ["Boxes"]),
         .testTarget(
             name: "MatcherTests", dependencies: ["Matcher", "Boxes", "Tensors", "TestSupport"], exclude: ["Golden"]),
@@ -72,5 +76,9 @@ let package = Package(
         .testTarget(name: "DetectTests", dependencies: ["detect", "TestSupport"]),
         .testTarget(name: "ImagesTests", dependencies: ["Images", "TestSupport"], exclude: ["Golden"]),
         .executableTarget(name: "pixel-probe", dependencies: ["Images"], path: "Tests/PixelProbe"),
+        .executableTarget(
+            name: "attention-probe",
+            dependencies: ["AttentionCases", "Checkpoint", "DeformableAttention", "Layers", "Tensors"],
+            path: "Tests/AttentionProbe"),
     ]
 )

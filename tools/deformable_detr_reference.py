@@ -276,6 +276,37 @@ def run(model, pixel_values, pixel_mask=None):
     return {name: tensor.contiguous().clone() for name, tensor in results.items()}
 
 
+def last_attention(model, pixel_values, pixel_mask=None):
+    """Where the last decoder layer looks, in 0...1 of each image of a batch.
+
+    Returns references [N, Q, 2 or 4], locations [N, Q, heads, levels, points, 2], weights [N, Q, heads, levels, points].
+    """
+    calls = {}
+    cross_attention = model.model.decoder.layers[-1].encoder_attn
+    hooks = [
+        model.model.decoder.register_forward_pre_hook(
+            lambda module, inputs, named: calls.update(valid_ratios=named["valid_ratios"]), with_kwargs=True),
+        cross_attention.register_forward_pre_hook(
+            lambda module, inputs, named: calls.update(references=named["reference_points"]), with_kwargs=True),
+        cross_attention.attn.register_forward_pre_hook(
+            lambda module, inputs: calls.update(locations=inputs[4], weights=inputs[5])),
+    ]
+    try:
+        model(pixel_values=pixel_values, pixel_mask=pixel_mask)
+    finally:
+        for hook in hooks:
+            hook.remove()
+    # Both are in 0...1 of the padded levels: [N, levels, 2] of each is image.
+    ratios = calls["valid_ratios"]
+    references = calls["references"][:, :, 0]
+    results = {
+        "references": references / ratios[:, None, 0].repeat(1, 1, references.shape[-1] // 2),
+        "locations": calls["locations"] / ratios[:, None, None, :, None],
+        "weights": calls["weights"],
+    }
+    return {name: tensor.contiguous().clone() for name, tensor in results.items()}
+
+
 def detections(logits, boxes, width, height, count=100):
     """[(class, score, [x_min, y_min, x_max, y_max] in pixels)], best first, of one image's [Q, C] and [Q, 4].
 

@@ -10,6 +10,8 @@ Each case is one safetensors file:
   mask        [N, S], 1 where there is image; only in cases with padding
   expected.sampling_locations [N, Q, h, L, P, 2], normalised; expected.attention_weights [N, Q, h, L, P]
   expected.sampled [N, Q, d], before the output projection; expected.output [N, Q, d]
+  output_gradient [N, Q, d], the gradient of a loss with respect to the output, and what autograd makes of it:
+  expected.gradient.{query, value, reference_points} and expected.gradient.<name> of each parameter
 and in `__metadata__` "configuration" as JSON: {d_model, heads, points, level_sizes: [[height, width], ...], versions}.
 Expected values are computed in float64 and rounded to float32.
 """
@@ -51,10 +53,17 @@ CASES = [
     Case("one-head-one-point", ((5, 7),), heads=1, points=1, d_model=4, queries=6),
     Case("odd-channels", ((5, 3), (3, 2)), heads=3, points=5, d_model=21, queries=8),
     Case("wide-head", ((4, 5), (1, 3)), heads=1, points=2, d_model=40, queries=4),
+    Case("one-level-boxes", ((6, 5),), heads=2, points=9, d_model=10, queries=11, reference_axes=4),
+    Case("one-head-masked", ((5, 6), (3, 3), (2, 2)), heads=1, points=3, d_model=17, queries=6, batch=2, masked=True),
+    Case("far-outside-boxes", ((4, 3), (2, 2)), heads=2, points=2, d_model=6, queries=19, reference_axes=4,
+         offset_scale=9.0, huge_offsets=True),
+    Case("one-pixel-levels", ((1, 1), (1, 1), (1, 7)), heads=3, points=2, d_model=9, queries=10),
+    Case("odd-channels-masked-boxes", ((7, 3), (3, 5)), heads=5, points=3, d_model=35, queries=3, reference_axes=4, batch=2,
+         masked=True),
+    Case("wide-heads", ((3, 4), (2, 3)), heads=2, points=1, d_model=70, queries=2),
 ]
 
 
-@torch.no_grad()
 def golden(case, seed):
     generator = torch.Generator().manual_seed(seed)
 
@@ -66,10 +75,10 @@ def golden(case, seed):
     for name, layer in module.named_children():
         if isinstance(layer, torch.nn.Linear):
             scale = case.offset_scale if name == "sampling_offsets" else 1.0
-            layer.weight.copy_(normal(*layer.weight.shape, scale=scale / case.d_model**0.5))
-            layer.bias.copy_(normal(*layer.bias.shape, scale=0.5 * scale))
+            layer.weight.data = normal(*layer.weight.shape, scale=scale / case.d_model**0.5)
+            layer.bias.data = normal(*layer.bias.shape, scale=0.5 * scale)
     if case.huge_offsets:
-        module.sampling_offsets.bias[:4] = torch.tensor([1e9, 0.0, 0.0, -1e9])
+        module.sampling_offsets.bias.data[:4] = torch.tensor([1e9, 0.0, 0.0, -1e9])
     positions = sum(height * width for height, width in case.level_sizes)
     levels = len(case.level_sizes)
     query = normal(case.batch, case.queries, case.d_model)
@@ -88,23 +97,29 @@ def golden(case, seed):
                 level[:, max(1, width - 2 + image) :] = 0
             start += height * width
 
+    output_gradient = normal(case.batch, case.queries, case.d_model)
+
     captured = {}
     module.double()
     module.attn.register_forward_hook(lambda _, inputs, output: captured.update(locations=inputs[4], sampled=output))
     shapes = torch.tensor(case.level_sizes)
+    inputs = {"query": query, "value": value, "reference_points": reference}
+    doubles = {name: tensor.double().requires_grad_() for name, tensor in inputs.items()}
     output, weights = module(
-        hidden_states=query.double(), attention_mask=mask.bool() if case.masked else None,
-        encoder_hidden_states=value.double(), reference_points=reference.double(), spatial_shapes=shapes,
+        hidden_states=doubles["query"], attention_mask=mask.bool() if case.masked else None,
+        encoder_hidden_states=doubles["value"], reference_points=doubles["reference_points"], spatial_shapes=shapes,
         spatial_shapes_list=[tuple(size) for size in case.level_sizes],
         level_start_index=torch.cat((shapes.new_zeros(1), shapes.prod(1).cumsum(0)[:-1])))
-    tensors = {name: tensor.float() for name, tensor in module.state_dict().items()}
-    tensors |= {"query": query, "value": value, "reference_points": reference}
+    output.backward(output_gradient.double())
+    tensors = module.state_dict() | inputs
     if case.masked:
         tensors["mask"] = mask
     tensors |= {
-        "expected.sampling_locations": captured["locations"].float(), "expected.attention_weights": weights.float(),
-        "expected.sampled": captured["sampled"].float(), "expected.output": output.float()}
-    return {name: tensor.contiguous() for name, tensor in tensors.items()}
+        "expected.sampling_locations": captured["locations"], "expected.attention_weights": weights,
+        "expected.sampled": captured["sampled"], "expected.output": output, "output_gradient": output_gradient}
+    for name, tensor in (doubles | dict(module.named_parameters())).items():
+        tensors[f"expected.gradient.{name}"] = tensor.grad
+    return {name: tensor.detach().float().contiguous() for name, tensor in tensors.items()}
 
 
 def main():

@@ -7,6 +7,7 @@ Each case is one safetensors file:
   input.pixel_values [N, 3, H, W] and, for a padded batch, input.pixel_mask [N, H, W] (1 where there is image)
   expected.feature.l [N, d, h, w], expected.memory [N, S, d], expected.hidden [layers, N, Q, d],
   expected.logits [N, Q, C], expected.pred_boxes [N, Q, 4]
+  attention.references, attention.locations, attention.weights  where the last decoder layer looks, as `last_attention` gives
 and in `__metadata__` "configuration": transformers' configuration fields as JSON, with "backbone": {block, stem, widths,
 depths} and "versions" (one string: safetensors writes several in a random order). Expected values are computed in float64 and rounded to float32.
 """
@@ -23,7 +24,7 @@ import transformers
 from safetensors.torch import save_file
 
 from checkpoint_forms import official_state
-from deformable_detr_reference import NarrowBackbone, build, run, smooth_noise
+from deformable_detr_reference import NarrowBackbone, build, last_attention, run, smooth_noise
 
 BOTTLENECK = NarrowBackbone("bottleneck", stem=8, widths=(4, 4, 4, 4), depths=(1, 2, 1, 1))
 BASIC = NarrowBackbone("basic", stem=6, widths=(4, 6, 8, 8), depths=(1, 1, 1, 1))
@@ -110,6 +111,8 @@ def golden(case):
     if len(case.sizes) > 1:
         tensors["input.pixel_mask"] = mask
     tensors |= {f"expected.{name}": value.float() for name, value in expected.items()}
+    attention = last_attention(model, pixels.double(), mask.double())
+    tensors |= {f"attention.{name}": value.float() for name, value in attention.items()}
     config = model.config
     fields = (
         "d_model encoder_layers decoder_layers encoder_attention_heads decoder_attention_heads encoder_ffn_dim"

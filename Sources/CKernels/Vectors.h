@@ -10,33 +10,6 @@
 #define DISPATCHED __attribute__((target_clones("arch=x86-64-v4", "arch=x86-64-v3", "default")))
 #else
 #define DISPATCHED
-/// ln x within 1 unit in the last place for finite x >= 1; infinity and NaN stay.
-///
-/// - Source: polynomial of S. Moshier's Cephes `logf`.
-INLINE float logarithm(float x) {
-    uint32_t bits;
-    memcpy(&bits, &x, sizeof bits);
-    // x = fraction * 2^exponent with sqrt(1/2) <= fraction < sqrt(2).
-    const uint32_t shifted = bits - 0x3f3504f3u;
-    const int32_t exponent = (int32_t)shifted >> 23;
-    const uint32_t fraction_bits = (shifted & 0x007fffffu) + 0x3f3504f3u;
-    float fraction;
-    memcpy(&fraction, &fraction_bits, sizeof fraction);
-    const float rest = fraction - 1.0f, square = rest * rest;
-    float polynomial = 7.0376836292e-2f;
-    polynomial = polynomial * rest - 1.1514610310e-1f;
-    polynomial = polynomial * rest + 1.1676998740e-1f;
-    polynomial = polynomial * rest - 1.2420140846e-1f;
-    polynomial = polynomial * rest + 1.4249322787e-1f;
-    polynomial = polynomial * rest - 1.6668057665e-1f;
-    polynomial = polynomial * rest + 2.0000714765e-1f;
-    polynomial = polynomial * rest - 2.4999993993e-1f;
-    polynomial = polynomial * rest + 3.3333331174e-1f;
-    const float scale = (float)exponent;
-    const float result = (polynomial * rest * square + scale * -2.12194440e-4f - 0.5f * square) + rest + scale * 0.693359375f;
-    return x <= 3.4028234664e38f ? result : x;
-}
-
 #endif
 
 /// Inlined into each clone, so that it takes the clone's instruction set.
@@ -52,10 +25,13 @@ typedef float vector __attribute__((vector_size(64), aligned(4), may_alias));
 #define VECTOR(address) (*(vector *)(address))
 #define CONSTANT_VECTOR(address) (*(const vector *)(address))
 
+/// In halves, so that no addition waits for more than three others.
 INLINE float sum_of_lanes(const vector *value) {
-    float sum = 0;
-    for (int lane = 0; lane < lanes; lane++) sum += (*value)[lane];
-    return sum;
+    float partial[lanes];
+    VECTOR(partial) = *value;
+    for (int half = lanes / 2; half > 0; half /= 2)
+        for (int lane = 0; lane < half; lane++) partial[lane] += partial[lane + half];
+    return partial[0];
 }
 
 /// e^x within 2 units in the last place for x <= 0; 0 below -87.3. NaN stays NaN.

@@ -17,6 +17,8 @@ struct Decoder: Sendable {
         let hidden: Tensor
         /// The references that entered the layer: `[N, Q, 2]` points or `[N, Q, 4]` boxes.
         let references: Tensor
+        /// What the cross-attention was asked, `[N, Q, C]`.
+        let crossQuery: Tensor
     }
 
     /// Reads `layers.0`, `layers.1`, ... under `cursor`.
@@ -38,15 +40,29 @@ struct Decoder: Sendable {
         var target = queries.target
         var references = queries.references
         return layers.enumerated().map { index, layer in
-            target = layer(
+            let crossQuery: Tensor
+            (target, crossQuery) = layer(
                 target, position: queries.position, references: ReferencePoints.inLevels(references, of: memory),
                 memory: memory)
-            let output = LayerOutput(hidden: target, references: references)
+            let output = LayerOutput(hidden: target, references: references, crossQuery: crossQuery)
             if refinesReferences && index + 1 < layers.count {
                 references = ReferencePoints.refine(references, by: boxHeads[index](target))
             }
             return output
         }
+    }
+
+    /// Where the last layer looked.
+    ///
+    /// - Parameters:
+    ///   - output: the last layer's.
+    ///   - memory: what it looked at.
+    func lastAttention(of output: LayerOutput, memory: FeatureSequence) -> DecoderAttention {
+        guard let last = layers.last else { preconditionFailure("a decoder without layers") }
+        let sampling = last.crossAttention.locations(
+            query: output.crossQuery, references: ReferencePoints.inLevels(output.references, of: memory),
+            layout: memory.layout)
+        return DecoderAttention(sampling, references: output.references, memory: memory)
     }
 }
 
@@ -56,7 +72,7 @@ struct Decoder: Sendable {
 private struct DecoderLayer: Sendable {
     private let selfAttention: MultiHeadAttention
     private let norm2: LayerNorm
-    private let crossAttention: MultiScaleDeformableAttention
+    let crossAttention: MultiScaleDeformableAttention
     private let norm1: LayerNorm
     private let feedForward: FeedForward
     private let norm3: LayerNorm
@@ -77,13 +93,13 @@ private struct DecoderLayer: Sendable {
     ///   - target: `[N, Q, C]`.
     ///   - position: `[N, Q, C]`.
     ///   - references: `[N, Q, L, 2 or 4]`.
-    /// - Returns: `[N, Q, C]`.
+    /// - Returns: the layer's output and its cross-attention's query, `[N, Q, C]` each.
     func callAsFunction(
         _ target: Tensor, position: Tensor, references: Tensor, memory: FeatureSequence
-    ) -> Tensor {
+    ) -> (hidden: Tensor, crossQuery: Tensor) {
         let attended = selfAttention(query: target.adding(position), target: target, addingTo: target)
         let (normalized, query) = norm2(attended, adding: position)
         let crossed = crossAttention(query: query, references: references, source: memory, addingTo: normalized)
-        return norm3(feedForward(norm1(crossed)))
+        return (norm3(feedForward(norm1(crossed))), query)
     }
 }

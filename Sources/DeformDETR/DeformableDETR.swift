@@ -92,6 +92,25 @@ public struct DeformableDETR: Sendable {
     ///   - record: see ``Recorder``; costs copies.
     /// - Throws: ``DetectorError`` when a two-stage model finds fewer locations in an image than it has queries.
     public func callAsFunction(_ batch: ImageBatch, record: Recorder? = nil) throws -> Output {
+        try pass(batch, record: record).output
+    }
+
+    /// Runs the network as ``callAsFunction(_:record:)`` does, and says where its last decoder layer looked.
+    public func withAttention(
+        _ batch: ImageBatch, record: Recorder? = nil
+    ) throws -> (output: Output, attention: DecoderAttention) {
+        let pass = try pass(batch, record: record)
+        return (pass.output, decoder.lastAttention(of: pass.lastLayer, memory: pass.memory))
+    }
+
+    /// A batch's way through the network.
+    private struct Pass {
+        let output: Output
+        let lastLayer: Decoder.LayerOutput
+        let memory: FeatureSequence
+    }
+
+    private func pass(_ batch: ImageBatch, record: Recorder?) throws -> Pass {
         var times = StageTimes()
         let clock = ContinuousClock()
         var mark = clock.now
@@ -132,7 +151,8 @@ public struct DeformableDETR: Sendable {
         times.decoder = lap()
         record?("logits", logits)
         record?("pred_boxes", boxes)
-        return Output(logits: logits, boxes: boxes, times: times)
+        return Pass(
+            output: Output(logits: logits, boxes: boxes, times: times), lastLayer: last, memory: memory)
     }
 }
 

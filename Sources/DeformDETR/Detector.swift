@@ -71,27 +71,72 @@ public final class Detector: Sendable {
     ///   - image: of any size.
     ///   - threshold: only detections with a score above it, 0...1.
     ///   - topK: at most this many.
+    ///   - classes: only detections of these classes, by id; nil for all.
     /// - Throws: ``DetectorError``.
-    public func detect(in image: Image, threshold: Float = 0.5, topK: Int = 100) throws -> [Detection] {
-        try detect(in: prepare(image), threshold: threshold, topK: topK)
+    public func detect(
+        in image: Image, threshold: Float = 0.5, topK: Int = 100, classes: Set<Int>? = nil
+    ) throws -> [Detection] {
+        try detect(in: prepare(image), threshold: threshold, topK: topK, classes: classes)
     }
 
     /// The network and post-processing for a prepared image.
     ///
     /// - Parameter record: receives the network's intermediate tensors; see ``DeformableDETR/Recorder``.
     public func detect(
-        in image: PreparedImage, threshold: Float = 0.5, topK: Int = 100, record: DeformableDETR.Recorder? = nil
+        in image: PreparedImage, threshold: Float = 0.5, topK: Int = 100, classes: Set<Int>? = nil,
+        record: DeformableDETR.Recorder? = nil
     ) throws -> [Detection] {
         let output = try run(ImageBatch([image.pixels]), record: record)
-        return try PostProcessing.detections(
+        return try detections(of: image, in: output, threshold: threshold, topK: topK, classes: classes)
+            .map(\.detection)
+    }
+
+    /// Detects as ``detect(in:threshold:topK:classes:)`` does, and says for each detection where the last decoder layer looked
+    /// for it.
+    public func detectWithAttention(
+        in image: Image, threshold: Float = 0.5, topK: Int = 100, classes: Set<Int>? = nil
+    ) throws -> [(detection: Detection, attention: DetectionAttention)] {
+        try detectWithAttention(in: prepare(image), threshold: threshold, topK: topK, classes: classes)
+    }
+
+    /// The same for a prepared image.
+    ///
+    /// - Parameter record: receives the network's intermediate tensors; see ``DeformableDETR/Recorder``.
+    public func detectWithAttention(
+        in image: PreparedImage, threshold: Float = 0.5, topK: Int = 100, classes: Set<Int>? = nil,
+        record: DeformableDETR.Recorder? = nil
+    ) throws -> [(detection: Detection, attention: DetectionAttention)] {
+        let (output, attention) = try inTurn {
+            try model.withAttention(ImageBatch([image.pixels]), record: record)
+        }
+        let found = try detections(of: image, in: output, threshold: threshold, topK: topK, classes: classes)
+        // Detections of several classes by one query share its points.
+        var known: [Int: DetectionAttention] = [:]
+        return found.map { detection, query in
+            let shared =
+                known[query]
+                ?? attention.detection(
+                    byQuery: query, image: 0, width: image.originalWidth, height: image.originalHeight)
+            known[query] = shared
+            return (detection, shared)
+        }
+    }
+
+    private func detections(
+        of image: PreparedImage, in output: DeformableDETR.Output, threshold: Float, topK: Int, classes: Set<Int>?
+    ) throws -> [(detection: Detection, query: Int)] {
+        try PostProcessing.detections(
             logits: output.logits, boxes: output.boxes, image: 0, width: image.originalWidth,
-            height: image.originalHeight, classNames: classNames, threshold: threshold, topK: topK)
+            height: image.originalHeight, classNames: classNames, threshold: threshold, topK: topK,
+            chosenClasses: classes)
     }
 
     /// The network alone, with its stages timed.
     public func run(_ batch: ImageBatch, record: DeformableDETR.Recorder? = nil) throws -> DeformableDETR.Output {
-        try turn.withLock { _ in
-            try Parallel.withThreadCount(threads) { try model(batch, record: record) }
-        }
+        try inTurn { try model(batch, record: record) }
+    }
+
+    private func inTurn<Result: Sendable>(_ body: () throws -> Result) rethrows -> Result {
+        try turn.withLock { _ in try Parallel.withThreadCount(threads, body) }
     }
 }

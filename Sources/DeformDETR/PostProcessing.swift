@@ -12,12 +12,13 @@ enum PostProcessing {
     ///   - width: of the upright original, in pixels; `height` likewise.
     ///   - threshold: only scores above it.
     ///   - topK: at most this many; of equal scores, the earlier query and then the lower class comes first.
-    /// - Returns: best first; boxes are not clamped to the image.
+    ///   - chosenClasses: only these, and the others use up no places; nil for all.
+    /// - Returns: best first, each with the object query that found it; boxes are not clamped to the image.
     /// - Throws: ``DetectorError/nonfiniteOutput(query:)``.
     static func detections(
         logits: Tensor, boxes: Tensor, image: Int, width: Int, height: Int, classNames: [String?], threshold: Float,
-        topK: Int
-    ) throws -> [Detection] {
+        topK: Int, chosenClasses: Set<Int>?
+    ) throws -> [(detection: Detection, query: Int)] {
         let (queries, classes) = (logits.shape[1], logits.shape[2])
         let logits = logits.rows(image..<image + 1).elements
         let boxes = boxes.rows(image..<image + 1).elements
@@ -30,7 +31,9 @@ enum PostProcessing {
         precondition(logits.count == queries * classes && boxes.count == queries * 4, "logits and boxes disagree")
 
         // Of the pairs above the threshold, by logit: the sigmoid keeps their order.
-        let candidates = logits.indices.filter { ReferencePoints.sigmoid(logits[$0]) > threshold }
+        let candidates = logits.indices.filter { index in
+            ReferencePoints.sigmoid(logits[index]) > threshold && chosenClasses?.contains(index % classes) ?? true
+        }
         let best = candidates.sorted { left, right in
             logits[left] == logits[right] ? left < right : logits[left] > logits[right]
         }
@@ -40,9 +43,10 @@ enum PostProcessing {
                 centerX: boxes[query * 4], centerY: boxes[query * 4 + 1], width: boxes[query * 4 + 2],
                 height: boxes[query * 4 + 3])
             let name = classID < classNames.count ? classNames[classID] : nil
-            return Detection(
+            let detection = Detection(
                 classID: classID, label: name ?? String(classID), score: ReferencePoints.sigmoid(logits[index]),
                 box: CornerBox(box).scaled(width: Float(width), height: Float(height)))
+            return (detection, query)
         }
     }
 }

@@ -15,6 +15,22 @@ public struct AnnotationStyle: Sendable, Equatable {
         self.showsLabels = showsLabels
         self.showsScores = showsScores
     }
+
+    /// What sizes follow: the geometric mean of the sides, as a panorama's letters must fit its height.
+    static func extent(of canvas: Canvas) -> Float {
+        Float((Double(canvas.width) * Double(canvas.height)).squareRoot())
+    }
+
+    func lineWidth(on canvas: Canvas) -> Int {
+        let shorterSide = min(canvas.width, canvas.height)
+        let width = lineWidth ?? Int((Self.extent(of: canvas) * 0.0035).rounded())
+        return min(max(width, 1), max(shorterSide / 2, 1))
+    }
+
+    /// Pixels to the em.
+    func textSize(on canvas: Canvas) -> Int {
+        textSize ?? max(Int((Self.extent(of: canvas) * 0.026).rounded()), 11)
+    }
 }
 
 extension Image {
@@ -26,9 +42,19 @@ extension Image {
     /// - Parameter detections: boxes in pixels of this image.
     public func annotated(with detections: [Detection], style: AnnotationStyle = AnnotationStyle()) -> Image {
         guard width > 0, height > 0 else { return self }
-        var painter = AnnotationPainter(Canvas(self), style: style)
+        var canvas = Canvas(self)
+        canvas.annotate(detections, style: style)
+        return canvas.image
+    }
+}
+
+extension Canvas {
+    /// Draws frames and plates.
+    /// - Parameter obstacles: what plates should not hide, where they can help it.
+    mutating func annotate(_ detections: [Detection], style: AnnotationStyle, obstacles: [PixelRectangle] = []) {
+        var painter = AnnotationPainter(self, style: style, obstacles: obstacles)
         painter.paint(detections)
-        return painter.canvas.image
+        self = painter.canvas
     }
 }
 
@@ -38,6 +64,7 @@ private struct AnnotationPainter {
     private let style: AnnotationStyle
     private let lineWidth: Int
     private let typeface: Typeface
+    private let obstacles: [PixelRectangle]
 
     /// A label that has its place.
     private struct Plate {
@@ -46,14 +73,12 @@ private struct AnnotationPainter {
         let color: Color
     }
 
-    init(_ canvas: Canvas, style: AnnotationStyle) {
+    init(_ canvas: Canvas, style: AnnotationStyle, obstacles: [PixelRectangle]) {
         self.canvas = canvas
         self.style = style
-        // The geometric mean of the sides: a panorama's letters must fit its height.
-        let size = (Double(canvas.width) * Double(canvas.height)).squareRoot()
-        let shorterSide = min(canvas.width, canvas.height)
-        lineWidth = min(max(style.lineWidth ?? Int((size * 0.0035).rounded()), 1), max(shorterSide / 2, 1))
-        typeface = Typeface(pixelSize: style.textSize ?? max(Int((size * 0.026).rounded()), 11))
+        self.obstacles = obstacles
+        lineWidth = style.lineWidth(on: canvas)
+        typeface = Typeface(pixelSize: style.textSize(on: canvas))
     }
 
     mutating func paint(_ detections: [Detection]) {
@@ -104,7 +129,7 @@ private struct AnnotationPainter {
     private func caption(of detection: Detection) -> String? {
         var parts: [String] = []
         if style.showsLabels { parts.append(Self.printable(detection.label)) }
-        if style.showsScores { parts.append(Self.twoDecimals(detection.score)) }
+        if style.showsScores { parts.append(detection.score.twoDecimals) }
         var text = parts.filter { !$0.isEmpty }.joined(separator: " ")
         let room = canvas.width - 2 * padding.horizontal
         guard !text.isEmpty else { return nil }
@@ -120,13 +145,8 @@ private struct AnnotationPainter {
         return String(String.UnicodeScalarView(scalars))
     }
 
-    private static func twoDecimals(_ score: Float) -> String {
-        let hundredths = score.isNaN ? 0 : Int((min(max(score, 0), 1) * 100).rounded())
-        return "\(hundredths / 100).\(hundredths % 100 < 10 ? "0" : "")\(hundredths % 100)"
-    }
-
     /// Above the frame, else inside at its top, below it or inside at its bottom, flush left or right: the first place in the
-    /// image that is free, or the first in the image if none is.
+    /// image that is free, or else the first of those with the fewest obstacles.
     private func place(width textWidth: Int, besides frame: PixelRectangle, avoiding plates: [Plate]) -> PixelRectangle?
     {
         let width = textWidth + 2 * padding.horizontal
@@ -138,8 +158,11 @@ private struct AnnotationPainter {
         let places = tops.flatMap { top in
             lefts.map { PixelRectangle(left: $0, top: top, right: $0 + width, bottom: top + height) }
         }
-        let free = places.first { place in plates.allSatisfy { $0.area.intersection(place) == nil } }
-        return free ?? places.first
+        func obstacleCount(in place: PixelRectangle) -> Int { obstacles.count { $0.intersection(place) != nil } }
+        let free = places.first { place in
+            obstacleCount(in: place) == 0 && plates.allSatisfy { $0.area.intersection(place) == nil }
+        }
+        return free ?? places.min { obstacleCount(in: $0) < obstacleCount(in: $1) }
     }
 
     private mutating func draw(_ plate: Plate) {
@@ -148,5 +171,13 @@ private struct AnnotationPainter {
             plate.text, typeface: typeface, left: plate.area.left + padding.horizontal,
             baseline: plate.area.top + padding.vertical + typeface.capitalHeight,
             color: plate.color.luminance > 0.5 ? .black : .white, limits: plate.area)
+    }
+}
+
+extension Float {
+    /// A share, 0...1, as `0.87`; NaN is 0.
+    var twoDecimals: String {
+        let hundredths = isNaN ? 0 : Int((min(max(self, 0), 1) * 100).rounded())
+        return "\(hundredths / 100).\(hundredths % 100 < 10 ? "0" : "")\(hundredths % 100)"
     }
 }

@@ -37,6 +37,13 @@ struct ImageFiles: Sendable {
         try image.annotated(with: detections, style: annotation).write(to: path)
     }
 
+    /// Writes a copy of `image` with one detection drawn, and where the network looked for it.
+    func writeAttention(
+        _ image: Image, _ detection: Detection, _ attention: DetectionAttention, to path: String
+    ) throws {
+        try image.annotated(with: detection, attention: attention, style: annotation).write(to: path)
+    }
+
     /// Writes the part of `image` in a detection's box; nothing for a box outside the image.
     func writeCrop(_ image: Image, _ detection: Detection, to path: @autoclosure () throws -> String) throws {
         try image.cropped(to: detection.box)?.write(to: path())

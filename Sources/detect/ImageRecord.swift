@@ -11,6 +11,8 @@ struct ImageRecord: Sendable {
         let height: Int
         /// Best first; boxes in pixels of the upright original, every number finite.
         let detections: [Detection]
+        /// Where the network looked, one for each detection; empty unless the run draws it.
+        let attention: [DetectionAttention]
         var times: Times
     }
 

@@ -16,8 +16,8 @@ struct OutputNames: Sendable {
         let yolo: String
         /// Its VOC annotation.
         let voc: String
-        /// What its crops' names begin with inside their class's folder; no other input's do.
-        let cropStem: String
+        /// What the names of its detections' pictures begin with inside their folder; no other input's do.
+        let pictureStem: String
         let kind: ImageFormat
 
         /// The crop of one detection.
@@ -26,8 +26,14 @@ struct OutputNames: Sendable {
             // A class called "../x" must not lead anywhere else.
             let kept = String(label.printable.map { $0 == "/" || $0 == "\\" ? "_" : $0 }.prefix(60))
             let folder = kept.isEmpty || kept.allSatisfy({ $0 == "." }) ? "_" : kept
-            return "crops/\(folder)/\(cropStem)-\(number).\(kind.rawValue)"
+            return "crops/\(folder)/\(picture(number))"
         }
+
+        /// The picture of where the network looked for one detection.
+        /// - Parameter number: the detection's place in the image, from 1.
+        func attention(number: Int) -> String { "attention/\(picture(number))" }
+
+        private func picture(_ number: Int) -> String { "\(pictureStem)-\(number).\(kind.rawValue)" }
     }
 
     private let names: [Names]
@@ -47,7 +53,7 @@ struct OutputNames: Sendable {
             images[path] = (Self.unused([image.text], &taken), kind)
             return path
         }
-        var takenStems = Set(images.values.compactMap { Self.cropStem(in: $0.name) })
+        var takenStems = Set(images.values.compactMap { Self.pictureStem(in: $0.name) })
         var known: [FilePath: Names] = [:]
         for path in paths where known[path] == nil {
             guard let image = images[path] else { continue }
@@ -55,7 +61,7 @@ struct OutputNames: Sendable {
             known[path] = Names(
                 image: image.name, yolo: Self.unused(stems.map { "labels/\($0).txt" }, &taken),
                 voc: Self.unused(stems.map { "annotations/\($0).xml" }, &taken),
-                cropStem: Self.unused(stems, &takenStems), kind: image.kind)
+                pictureStem: Self.unused(stems, &takenStems), kind: image.kind)
         }
         names = paths.compactMap { known[$0] }
     }
@@ -63,12 +69,13 @@ struct OutputNames: Sendable {
     /// The names for the input of that place.
     subscript(index: Int) -> Names { names[index] }
 
-    /// The stem that a crop would have whose name is that of an annotated copy, `crops/CLASS/STEM-NUMBER.jpg`; nil when no crop
-    /// can have that name.
-    private static func cropStem(in image: String) -> FilePath? {
+    /// The stem that a detection's picture would have whose name is that of an annotated copy, `crops/CLASS/STEM-NUMBER.jpg` or
+    /// `attention/STEM-NUMBER.jpg`; nil when no such picture can have that name.
+    private static func pictureStem(in image: String) -> FilePath? {
         let components = FilePath(image).withoutExtension.components
-        guard components.count >= 3, components[0] == Array("crops".utf8) else { return nil }
-        let name = components[2...].joined(separator: [UInt8(ascii: "/")])
+        let folders = [Array("crops".utf8): 2, Array("attention".utf8): 1]
+        guard let first = components.first, let depth = folders[first], components.count > depth else { return nil }
+        let name = components[depth...].joined(separator: [UInt8(ascii: "/")])
         let digits = name.reversed().prefix { UInt8(ascii: "0")...UInt8(ascii: "9") ~= $0 }
         let stem = name.dropLast(digits.count)
         guard !digits.isEmpty, stem.last == UInt8(ascii: "-") else { return nil }

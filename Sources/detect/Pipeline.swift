@@ -87,18 +87,22 @@ struct Pipeline {
         Result {
             let ready = try ready.get()
             var times = ready.times
-            let detections: [Detection]
-            (detections, times.network) = try timed {
-                // With a choice of classes the others must not use up the places.
-                let found = try detector.detect(
-                    in: ready.prepared, threshold: options.threshold, topK: classes == nil ? options.topK : .max,
+            let (detections, attention): ([Detection], [DetectionAttention])
+            ((detections, attention), times.network) = try timed {
+                guard options.showsAttention else {
+                    let found = try detector.detect(
+                        in: ready.prepared, threshold: options.threshold, topK: options.topK, classes: classes,
+                        record: record)
+                    return (found, [])
+                }
+                let found = try detector.detectWithAttention(
+                    in: ready.prepared, threshold: options.threshold, topK: options.topK, classes: classes,
                     record: record)
-                guard let classes else { return found }
-                return Array(found.filter { classes.contains($0.classID) }.prefix(options.topK))
+                return (found.map(\.detection), found.map(\.attention))
             }
             return ImageRecord.Content(
                 width: ready.prepared.originalWidth, height: ready.prepared.originalHeight, detections: detections,
-                times: times)
+                attention: attention, times: times)
         }.mapError(Failure.init)
     }
 

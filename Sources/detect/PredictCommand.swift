@@ -24,6 +24,9 @@ struct PredictCommand: RunnableCommand {
                 everything below a folder, as JSON, without copies
               detect photos -w w.bin --classes person,dog --save-crops
                 only persons and dogs, each cut out into a file of its own
+              detect street.jpg -w w.bin --show-attention
+                where the network looked for each detection, in
+                detections/attention/
               find . -name '*.png' -print0 | detect - -0 -w w.bin -f jsonl
                 a list of files; a record a line, as soon as it is known
 
@@ -146,6 +149,14 @@ struct OutputArguments: ParsableArguments {
 
     @Flag(help: "Cut each detection out into crops/CLASS/ of the output folder.")
     var saveCrops = false
+
+    @Flag(
+        help: """
+            Draw a picture for each detection in attention/ of the output folder: where the last decoder layer looked for \
+            it, in all levels. Dots are coloured by attention weight, from blue (0) to red (the largest); a green cross \
+            marks the reference point.
+            """)
+    var showAttention = false
 
     @Option(help: ArgumentHelp("Width of the boxes' lines. (default: by the image's size)", valueName: "pixels"))
     var lineWidth: Int?

@@ -21,13 +21,15 @@ struct PredictOptions: Sendable {
     var folder: OutputFolder
     let writesImages: Bool
     let savesCrops: Bool
+    /// Whether a picture shows for each detection where the network looked.
+    let showsAttention: Bool
     let dump: String?
 
     let messageLevel: Messages.Level
     let color: Terminal.Color
 
     /// Whether decoded images are needed after the network has seen them.
-    var keepsOriginals: Bool { writesImages || savesCrops }
+    var keepsOriginals: Bool { writesImages || savesCrops || showsAttention }
     /// Whether anything goes to the output folder.
     var writesFiles: Bool { keepsOriginals || format.file != nil }
 
@@ -68,6 +70,7 @@ struct PredictOptions: Sendable {
         folder = OutputFolder(path: output.output, protected: try model.fileIdentities())
         writesImages = !output.noImages
         savesCrops = output.saveCrops
+        showsAttention = output.showAttention
         dump = output.dump
         if dump == "" { throw UsageError("--dump: expected a file, found an empty argument") }
 

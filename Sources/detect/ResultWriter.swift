@@ -82,7 +82,7 @@ final class ResultWriter {
         do {
             (_, content.times.write) = try timed {
                 let names = names[record.index]
-                if let original { try writePictures(of: original, content.detections, names) }
+                if let original { try writePictures(of: original, content, names) }
                 if let format = options.format.file {
                     let text = format.text(for: content, imageName: FilePath(bytes: record.input.path.name).text)
                     try AtomicFile.write(text.utf8, to: options.folder.place(for: format.name(names)))
@@ -96,7 +96,8 @@ final class ResultWriter {
         }
     }
 
-    private func writePictures(of image: Image, _ detections: [Detection], _ names: OutputNames.Names) throws {
+    private func writePictures(of image: Image, _ content: ImageRecord.Content, _ names: OutputNames.Names) throws {
+        let detections = content.detections
         if options.writesImages {
             try options.images.writeAnnotated(image, detections, to: options.folder.place(for: names.image))
         }
@@ -105,6 +106,10 @@ final class ResultWriter {
                 let name = names.crop(label: detection.label, number: index + 1)
                 try options.images.writeCrop(image, detection, to: options.folder.place(for: name))
             }
+        }
+        for (index, (detection, attention)) in zip(detections, content.attention).enumerated() {
+            let place = try options.folder.place(for: names.attention(number: index + 1))
+            try options.images.writeAttention(image, detection, attention, to: place)
         }
     }
 

@@ -8,7 +8,7 @@
 
 /// One image's operands. M heads of D channels, L levels, K points, Q queries, S = sum of level areas.
 typedef struct {
-    int64_t heads, head_width, levels, points;
+    int64_t heads, head_width, levels, points, queries;
     /// `[L]` each; `level_starts` counts locations (rows of `value`).
     const int64_t *level_heights, *level_widths, *level_starts;
     /// `[S, M, D]`.
@@ -18,14 +18,30 @@ typedef struct {
     /// `[Q, L, 2]` centres (x, y), or `[Q, L, 4]` boxes (cx, cy, w, h), in units of the padded level.
     const float *references;
     int64_t reference_width;
-    /// `[Q, M, D]`.
-    float *output;
 } deformable_sampling;
+
+/// One image's gradients.
+typedef struct {
+    /// `[Q, M, D]`, of the output.
+    const float *output;
+    /// `[S, M, D]`, added to.
+    float *value;
+    /// `[Q, 3 M L K]`, like the projections.
+    float *projections;
+    /// `[M, Q, L, 2 or 4]`: what each head contributes; their sum is the gradient.
+    float *references;
+} deformable_sampling_gradients;
 
 /// The largest `levels * points` that the kernel takes.
 enum { deformable_sampling_maximum_points = 256 };
 
-/// Writes the output rows of queries `first..<end`. A location that is not finite, or more than a pixel outside, counts as 0.
-void deformable_sampling_forward(const deformable_sampling *operands, int64_t first, int64_t end);
+/// Writes the rows of queries `first..<end` of `output`, `[Q, M, D]`. A location that is not finite, or more than a pixel
+/// outside, counts as 0.
+void deformable_sampling_forward(const deformable_sampling *operands, int64_t first, int64_t end, float *output);
+
+/// Writes the gradients of one head, all queries: no two heads write to the same memory. Locations that count as 0 have
+/// gradient 0.
+void deformable_sampling_backward(const deformable_sampling *operands, const deformable_sampling_gradients *gradients,
+                                  int64_t head);
 
 #endif

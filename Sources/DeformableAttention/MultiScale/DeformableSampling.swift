@@ -9,7 +9,7 @@ import Tensors
 /// - reference points `(x, y)`: `x * W + offset - 0.5`, so that an offset counts in pixels;
 /// - reference boxes `(cx, cy, w, h)`: `cx * W + offset / K * w * W * 0.5 - 0.5`.
 ///
-/// A location that is NaN, infinite or more than a pixel outside its level contributes zero.
+/// A location that is NaN, infinite or more than a pixel outside its level contributes zero, and its gradient is zero.
 ///
 /// - Source: "Deformable DETR" (arXiv 2010.04159), equation 3; `models/ops/modules/ms_deform_attn.py` and
 ///   `models/ops/functions/ms_deform_attn_func.py`.
@@ -24,7 +24,10 @@ public struct DeformableSampling: Sendable, Hashable {
     /// The most samples (levels times points) that a head can take.
     public static let maximumSamples = Int(deformable_sampling_maximum_points)
 
+    /// - Precondition: each at least 1.
     public init(heads: Int, headWidth: Int, points: Int) {
+        precondition(
+            heads > 0 && headWidth > 0 && points > 0, "\(heads) heads of \(headWidth) channels and \(points) points")
         self.heads = heads
         self.headWidth = headWidth
         self.points = points
@@ -40,33 +43,16 @@ public struct DeformableSampling: Sendable, Hashable {
         value: Tensor, layout: LevelLayout, projections: Tensor, references: Tensor
     ) -> Tensor {
         checkShapes(value: value, layout: layout, projections: projections, references: references)
-        let (images, queries) = (projections.shape[0], projections.shape[1])
-        let heights = layout.sizes.map { Int64($0.height) }
-        let widths = layout.sizes.map { Int64($0.width) }
-        let starts = layout.starts.map(Int64.init)
-        return Tensor([images, queries, heads * headWidth]) { output in
+        let queries = projections.shape[1]
+        return Tensor([projections.shape[0], queries, heads * headWidth]) { output in
             guard let target = output.baseAddress else { return }
-            heights.withUnsafeBufferPointer { heights in
-                widths.withUnsafeBufferPointer { widths in
-                    starts.withUnsafeBufferPointer { starts in
-                        withExtendedLifetime((value, projections, references)) {
-                            for image in 0..<images {
-                                var operands = deformable_sampling(
-                                    heads: Int64(heads), head_width: Int64(headWidth), levels: Int64(layout.levels),
-                                    points: Int64(points), level_heights: heights.baseAddress,
-                                    level_widths: widths.baseAddress, level_starts: starts.baseAddress,
-                                    value: value.pointer + image * value.count / images,
-                                    projections: projections.pointer + image * projections.count / images,
-                                    references: references.pointer + image * references.count / images,
-                                    reference_width: Int64(references.shape[3]),
-                                    output: target + image * output.count / images)
-                                withUnsafePointer(to: &operands) { operands in
-                                    Parallel.forRanges(queries, minimumPerThread: 16) { range in
-                                        deformable_sampling_forward(
-                                            operands, Int64(range.lowerBound), Int64(range.upperBound))
-                                    }
-                                }
-                            }
+            withOperands(value: value, layout: layout, projections: projections, references: references) { images in
+                for (image, operands) in images.enumerated() {
+                    withUnsafePointer(to: operands) { operands in
+                        Parallel.forRanges(queries, minimumPerThread: 16) { range in
+                            deformable_sampling_forward(
+                                operands, Int64(range.lowerBound), Int64(range.upperBound),
+                                target + image * queries * heads * headWidth)
                         }
                     }
                 }
@@ -74,20 +60,49 @@ public struct DeformableSampling: Sendable, Hashable {
         }
     }
 
+    /// Calls `body` with each image's operands, whose memory is valid during the call.
+    func withOperands(
+        value: Tensor, layout: LevelLayout, projections: Tensor, references: Tensor,
+        _ body: ([deformable_sampling]) -> Void
+    ) {
+        let (images, queries, levels) = (projections.shape[0], projections.shape[1], layout.levels)
+        let table = layout.sizes.map(\.height) + layout.sizes.map(\.width) + layout.starts
+        table.map(Int64.init).withUnsafeBufferPointer { table in
+            withExtendedLifetime((value, projections, references)) {
+                guard let heights = table.baseAddress else { return }
+                body(
+                    (0..<images).map { image in
+                        deformable_sampling(
+                            heads: Int64(heads), head_width: Int64(headWidth), levels: Int64(levels),
+                            points: Int64(points), queries: Int64(queries), level_heights: heights,
+                            level_widths: heights + levels, level_starts: heights + 2 * levels,
+                            value: value.pointer + image * (value.count / images),
+                            projections: projections.pointer + image * (projections.count / images),
+                            references: references.pointer + image * (references.count / images),
+                            reference_width: Int64(references.shape[3]))
+                    })
+            }
+        }
+    }
+
     func checkShapes(value: Tensor, layout: LevelLayout, projections: Tensor, references: Tensor) {
+        checkShapes(layout: layout, projections: projections, references: references)
+        let expected: Shape = [projections.shape[0], layout.count, heads * headWidth]
+        precondition(value.shape == expected, "value \(value.shape), expected \(expected)")
+    }
+
+    func checkShapes(layout: LevelLayout, projections: Tensor, references: Tensor) {
         let samples = layout.levels * points
-        precondition(samples <= Self.maximumSamples, "\(samples) samples a head; at most \(Self.maximumSamples)")
         precondition(
-            value.shape.rank == 3 && value.shape[1] == layout.count && value.shape[2] == heads * headWidth,
-            "value \(value.shape), expected [N, \(layout.count), \(heads * headWidth)]")
+            (1...Self.maximumSamples).contains(samples),
+            "\(layout.levels) levels with \(points) points, expected 1 to \(Self.maximumSamples) samples a head")
         precondition(
-            projections.shape.rank == 3 && projections.shape[0] == value.shape[0]
-                && projections.shape[2] == 3 * heads * samples,
-            "projections \(projections.shape), expected [\(value.shape[0]), Q, \(3 * heads * samples)]")
+            projections.shape.rank == 3 && projections.shape[2] == 3 * heads * samples,
+            "projections \(projections.shape), expected [N, Q, \(3 * heads * samples)]")
+        let (images, queries) = (projections.shape[0], projections.shape[1])
         precondition(
-            references.shape.rank == 4 && references.shape[0] == projections.shape[0]
-                && references.shape[1] == projections.shape[1] && references.shape[2] == layout.levels
-                && (references.shape[3] == 2 || references.shape[3] == 4),
-            "references \(references.shape) for projections \(projections.shape) and \(layout.levels) levels")
+            references.shape == [images, queries, layout.levels, 2]
+                || references.shape == [images, queries, layout.levels, 4],
+            "references \(references.shape), expected [\(images), \(queries), \(layout.levels), 2 or 4]")
     }
 }

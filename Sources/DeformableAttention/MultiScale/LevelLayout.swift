@@ -10,13 +10,17 @@ public struct LevelLayout: Sendable, Hashable {
     /// S, the sequence's length.
     public let count: Int
 
+    /// - Precondition: no extent is negative, and `Int` holds the number of all locations.
     public init(_ sizes: [ValidSize]) {
         self.sizes = sizes
         var starts: [Int] = []
         var count = 0
         for size in sizes {
             starts.append(count)
-            count += size.height * size.width
+            let area = Shape.checkedCount(of: [size.height, size.width])
+            let (sum, overflow) = count.addingReportingOverflow(area ?? .max)
+            guard area != nil, !overflow else { preconditionFailure("levels of impossible sizes: \(sizes)") }
+            count = sum
         }
         self.starts = starts
         self.count = count
@@ -38,15 +42,32 @@ public struct FeatureSequence: Sendable {
     /// `[N][L]`: the part of each level that holds the image; the rest is padding.
     public let validSizes: [[ValidSize]]
 
-    /// - Precondition: `values` is `[N, layout.count, C]` with one list of `layout.levels` sizes an image.
+    /// - Precondition: `values` is `[N, layout.count, C]` with one list of `layout.levels` sizes an image, none larger than its
+    ///   level.
     public init(values: Tensor, layout: LevelLayout, validSizes: [[ValidSize]]) {
         precondition(
-            values.shape.rank == 3 && values.shape[1] == layout.count && values.shape[0] == validSizes.count
-                && validSizes.allSatisfy { $0.count == layout.levels },
+            values.shape.rank == 3 && values.shape[1] == layout.count && values.shape[0] == validSizes.count,
             "\(values.shape) for \(layout.count) locations and \(validSizes.count) images")
+        for sizes in validSizes {
+            precondition(
+                sizes.count == layout.levels
+                    && zip(sizes, layout.sizes).allSatisfy { valid, size in
+                        (0...size.height).contains(valid.height) && (0...size.width).contains(valid.width)
+                    },
+                "valid sizes \(sizes) in levels of \(layout.sizes)")
+        }
         self.values = values
         self.layout = layout
         self.validSizes = validSizes
+    }
+
+    /// A batch without padding.
+    ///
+    /// - Precondition: `values` is `[N, layout.count, C]`.
+    public init(values: Tensor, layout: LevelLayout) {
+        precondition(values.shape.rank == 3, "a sequence needs [N, S, C], not \(values.shape)")
+        self.init(
+            values: values, layout: layout, validSizes: Array(repeating: layout.sizes, count: values.shape[0]))
     }
 
     public var images: Int { values.shape[0] }
@@ -71,10 +92,13 @@ public struct FeatureSequence: Sendable {
 
     /// Sets every padded location of `sequence`, shaped like `values` but for its channels, to zero.
     public func clearPadding(of sequence: inout Tensor) {
-        guard (0..<images).contains(where: hasPadding) else { return }
+        precondition(
+            sequence.shape.rank == 3 && sequence.shape[0] == validSizes.count && sequence.shape[1] == layout.count,
+            "\(sequence.shape), expected [\(validSizes.count), \(layout.count), C]")
+        guard validSizes.indices.contains(where: hasPadding) else { return }
         let channels = sequence.shape.last
         sequence.withMutableElements { elements in
-            for image in 0..<images {
+            for image in validSizes.indices {
                 for (level, size) in layout.sizes.enumerated() {
                     let valid = validSizes[image][level]
                     for row in 0..<size.height {

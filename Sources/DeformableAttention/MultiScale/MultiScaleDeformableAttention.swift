@@ -1,26 +1,49 @@
-import Checkpoint
-import Layers
-import Tensors
+@_exported import Checkpoint
+@_exported import Layers
+@_exported import Tensors
 
 /// Multi-scale deformable attention: each query looks at a few learned locations around its reference point, in all levels.
 ///
-/// The query's projection has 3MLK columns: the first 2MLK are sampling offsets, the last MLK logits of the attention
-/// weights (the paper's 3MK with L levels); they are one product here. With one level this is the paper's single-scale
-/// deformable attention.
+/// `output = sum over heads m of W_m [sum over l, k of A[m, l, k] W'_m x_l(location[m, l, k])]`. The query's projection has
+/// 3MLK columns: the first 2MLK are sampling offsets, the last MLK logits of the attention weights A (the paper's 3MK with L
+/// levels); they are one product here. ``DeformableSampling`` says how offsets and references become locations; W' is
+/// `value_proj`, W is `output_proj`. Axes: N images, Q queries, C channels, M heads, L levels, K points, S locations of all
+/// levels.
+///
+/// ```swift
+/// let levels = LevelLayout([ValidSize(height: 20, width: 30), ValidSize(height: 10, width: 15)])
+/// var generator = SystemRandomNumberGenerator()
+/// let parameters = try MultiScaleDeformableAttention.initialParameters(
+///     width: 64, heads: 8, levels: 2, points: 4, using: &generator)
+/// let attention = try MultiScaleDeformableAttention(
+///     WeightCursor(parameters), width: 64, heads: 8, levels: 2, points: 4)
+/// let output = attention(
+///     query: Tensor([1, 100, 64], repeating: 0.5), references: Tensor([1, 100, 2, 2], repeating: 0.5),
+///     source: FeatureSequence(values: Tensor([1, levels.count, 64], repeating: 1), layout: levels))
+/// ```
 ///
 /// - Source: "Deformable DETR" (arXiv 2010.04159), equations 2 and 3; `models/ops/modules/ms_deform_attn.py`.
 public struct MultiScaleDeformableAttention: Sendable {
     /// C
     public let width: Int
+    /// L
     public let levels: Int
     public let sampling: DeformableSampling
-    private let projection: Linear
-    private let valueProjection: Linear
-    private let outputProjection: Linear
+    /// The sampling offsets and the attention weights' logits, `[N, Q, 3MLK]`.
+    let projection: Linear
+    let valueProjection: Linear
+    let outputProjection: Linear
 
-    /// Reads `sampling_offsets`, `attention_weights`, `value_proj` and `output_proj`.
+    /// Reads `sampling_offsets`, `attention_weights`, `value_proj` and `output_proj`: `weight` and `bias` of each.
+    ///
+    /// - Parameters:
+    ///   - cursor: the attention's place in a checkpoint; `WeightCursor(parameters)` for parameters in memory.
+    ///   - width: C, shared evenly by the heads.
+    ///   - points: K, for each head and level.
+    /// - Throws: ``DeformableAttentionError/configuration(_:)`` for extents that no attention has, `CheckpointError` for
+    ///   parameters that are missing, misshaped or not finite.
     public init(_ cursor: WeightCursor, width: Int, heads: Int, levels: Int, points: Int) throws {
-        precondition(width % heads == 0, "\(width) channels in \(heads) heads")
+        try Self.validate(width: width, heads: heads, levels: levels, points: points)
         self.width = width
         self.levels = levels
         sampling = DeformableSampling(heads: heads, headWidth: width / heads, points: points)
@@ -32,6 +55,24 @@ public struct MultiScaleDeformableAttention: Sendable {
         outputProjection = try Linear(cursor["output_proj"], inputWidth: width, outputWidth: width)
     }
 
+    static func validate(width: Int, heads: Int, levels: Int, points: Int) throws {
+        let extents = [width, heads, levels, points]
+        guard extents.allSatisfy({ (1...largestExtent).contains($0) }) else {
+            throw DeformableAttentionError.configuration(
+                "width, heads, levels and points \(extents) must lie in 1...\(largestExtent)")
+        }
+        guard width % heads == 0 else {
+            throw DeformableAttentionError.configuration("\(width) channels cannot be shared evenly by \(heads) heads")
+        }
+        guard levels * points <= DeformableSampling.maximumSamples else {
+            throw DeformableAttentionError.configuration(
+                "\(levels) levels with \(points) points are \(levels * points) samples a head, expected at most"
+                    + " \(DeformableSampling.maximumSamples)")
+        }
+    }
+
+    private static let largestExtent = 1 << 16
+
     /// The whole attention: ``sample(query:references:source:)``, then ``project(_:addingTo:)``.
     ///
     /// - Parameters:
@@ -39,6 +80,7 @@ public struct MultiScaleDeformableAttention: Sendable {
     ///   - references: `[N, Q, L, 2]` points or `[N, Q, L, 4]` boxes, in 0...1 of each padded level.
     ///   - source: what is sampled, `[N, S, C]`; its padding counts as zero after the value projection.
     ///   - residual: `[N, Q, C]`, added to the result; its memory becomes the result's.
+    /// - Precondition: ``validate(query:references:source:)`` finds nothing. N, Q and S may be 0.
     /// - Returns: `[N, Q, C]`.
     public func callAsFunction(
         query: Tensor, references: Tensor, source: FeatureSequence, addingTo residual: consuming Tensor? = nil
@@ -48,6 +90,7 @@ public struct MultiScaleDeformableAttention: Sendable {
 
     /// The heads' weighted sums of sampled values, side by side: `[N, Q, M * D]`.
     public func sample(query: Tensor, references: Tensor, source: FeatureSequence) -> Tensor {
+        requireValid(query: query, references: references, source: source)
         var value = valueProjection(source.values)
         source.clearPadding(of: &value)
         return sampling(value: value, layout: source.layout, projections: projection(query), references: references)
@@ -56,5 +99,38 @@ public struct MultiScaleDeformableAttention: Sendable {
     /// Mixes the heads, `[N, Q, C]`, and adds `residual`, whose memory becomes the result's.
     public func project(_ sampled: Tensor, addingTo residual: consuming Tensor?) -> Tensor {
         outputProjection(sampled, addingTo: residual)
+    }
+
+    /// Whether the inputs suit each other and the module, for a caller that did not make them: the calls themselves take it
+    /// as promised, and a broken promise ends the process before any memory is read.
+    ///
+    /// - Parameters: as in ``callAsFunction(query:references:source:addingTo:)``.
+    /// - Throws: ``DeformableAttentionError/input(_:)`` with the shapes that disagree.
+    public func validate(query: Tensor, references: Tensor, source: FeatureSequence) throws(DeformableAttentionError) {
+        guard query.shape.rank == 3, query.shape[2] == width else {
+            throw .input("query \(query.shape), expected [N, Q, \(width)]")
+        }
+        let (images, queries) = (query.shape[0], query.shape[1])
+        guard source.layout.levels == levels else {
+            throw .input("a source of \(source.layout.levels) levels, expected \(levels)")
+        }
+        guard source.values.shape == [images, source.layout.count, width] else {
+            throw .input(
+                "source \(source.values.shape), expected [\(images), \(source.layout.count), \(width)] for query"
+                    + " \(query.shape)")
+        }
+        guard references.shape == [images, queries, levels, 2] || references.shape == [images, queries, levels, 4]
+        else {
+            throw .input(
+                "references \(references.shape), expected [\(images), \(queries), \(levels), 2 or 4] for query"
+                    + " \(query.shape)")
+        }
+    }
+
+    /// ``validate(query:references:source:)`` as a promise.
+    func requireValid(query: Tensor, references: Tensor, source: FeatureSequence) {
+        do { try validate(query: query, references: references, source: source) } catch {
+            preconditionFailure(error.description)
+        }
     }
 }

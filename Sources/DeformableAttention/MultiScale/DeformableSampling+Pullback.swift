@@ -1,0 +1,105 @@
+import CKernels
+import Layers
+import Tensors
+
+extension DeformableSampling {
+    /// The gradients of a loss with respect to what is sampled and where.
+    public struct InputGradients: Sendable {
+        /// `[N, S, M * D]`
+        public var value: Tensor
+        /// `[N, Q, 3 * M * L * K]`: of the offsets, then of the logits.
+        public var projections: Tensor
+        /// `[N, Q, L, 2]` or `[N, Q, L, 4]`, like the references.
+        public var references: Tensor
+    }
+
+    /// The samples, and how a gradient flows back through them.
+    ///
+    /// With dy the gradient of a head's output, A the attention weights and s_c the bilinear shares of a sample's corners v_c:
+    /// - a corner's pixel gets `A s_c dy`; the attention weight `dA = sum over c of s_c (dy . v_c)`;
+    /// - a logit `A (dA - sum over all samples of A dA)`, the softmax's gradient;
+    /// - the location `A sum over c of (ds_c / dlocation) (dy . v_c)`, which offset and reference get times their factors.
+    ///
+    /// On a pixel's centre, where the interpolation has a kink, the location's gradient is the one towards the right and the
+    /// bottom, as in PyTorch's `grid_sample`. Results do not depend on the number of threads.
+    ///
+    /// - Parameters: as in ``callAsFunction(value:layout:projections:references:)``.
+    public func withPullback(
+        value: Tensor, layout: LevelLayout, projections: Tensor, references: Tensor
+    ) -> (output: Tensor, pullback: (_ outputGradient: Tensor) -> InputGradients) {
+        let output = self(value: value, layout: layout, projections: projections, references: references)
+        return (
+            output,
+            { [outputShape = output.shape] outputGradient in
+                precondition(outputGradient.shape == outputShape, "gradient \(outputGradient.shape) of \(outputShape)")
+                return gradients(
+                    of: outputGradient, value: value, layout: layout, projections: projections, references: references)
+            }
+        )
+    }
+
+    /// Heads are what threads share out: no two touch the same channels, columns or shares of references.
+    private func gradients(
+        of outputGradient: Tensor, value: Tensor, layout: LevelLayout, projections: Tensor, references: Tensor
+    ) -> InputGradients {
+        var valueGradient = Tensor(value.shape)
+        var projectionGradient = Tensor(uninitialized: projections.shape)
+        var referenceShares = Tensor(
+            uninitialized: Shape([references.shape[0], heads] + references.shape.dimensions.dropFirst()))
+        valueGradient.withMutableElements { valueGradient in
+            projectionGradient.withMutableElements { projectionGradient in
+                referenceShares.withMutableElements { referenceShares in
+                    guard let valueGradient = valueGradient.baseAddress,
+                        let projectionGradient = projectionGradient.baseAddress,
+                        let referenceShares = referenceShares.baseAddress
+                    else { return }
+                    withOperands(value: value, layout: layout, projections: projections, references: references) {
+                        images in
+                        let count = images.count
+                        let gradients = (0..<count).map { image in
+                            deformable_sampling_gradients(
+                                output: outputGradient.pointer + image * (outputGradient.count / count),
+                                value: valueGradient + image * (value.count / count),
+                                projections: projectionGradient + image * (projections.count / count),
+                                references: referenceShares + image * (references.count / count) * heads)
+                        }
+                        withExtendedLifetime(outputGradient) {
+                            Parallel.forRanges(count * heads) { range in
+                                for index in range {
+                                    let (image, head) = index.quotientAndRemainder(dividingBy: heads)
+                                    withUnsafePointer(to: images[image]) { operands in
+                                        withUnsafePointer(to: gradients[image]) { gradients in
+                                            deformable_sampling_backward(operands, gradients, Int64(head))
+                                        }
+                                    }
+                                }
+                            }
+                        }
+                    }
+                }
+            }
+        }
+        return InputGradients(
+            value: valueGradient, projections: projectionGradient,
+            references: sumOverHeads(of: referenceShares, shape: references.shape))
+    }
+
+    /// `[N, M, Q, L, R]` to `[N, Q, L, R]`.
+    private func sumOverHeads(of shares: Tensor, shape: Shape) -> Tensor {
+        var sums = Tensor(shape)
+        let images = shape[0]
+        sums.withMutableElements { sums in
+            guard let sums = sums.baseAddress else { return }
+            withExtendedLifetime(shares) {
+                Parallel.forRanges(images) { range in
+                    let width = shape.count / images
+                    for image in range {
+                        rows_add_column_sums(
+                            Int64(heads), Int64(width), shares.pointer + image * heads * width, sums + image * width)
+                    }
+                }
+            }
+        }
+        return sums
+    }
+}
