@@ -30,7 +30,7 @@ struct DepthwiseConvolution: Sendable {
         self.steps = steps
         path = cursor.path
         weight = try cursor.tensor("weight", Shape([groupWidth, 1] + kernel))
-            .reshaped([groupWidth, kernel.reduce(1, *)]).transposed
+            .reshaped([groupWidth, kernel.reduce(1, *)]).transposed()
         bias = try cursor.tensor("bias", [groupWidth])
     }
 
@@ -63,7 +63,7 @@ struct DepthwiseConvolution: Sendable {
                 check(outputGradient, layout.samples, layout)
                 let weightGradient = weightGradient(input: input, outputGradient: outputGradient, layout: layout)
                 gradients.add(
-                    weightGradient.transposed.reshaped(Shape([groupWidth, 1] + kernel)), to: path + ".weight")
+                    weightGradient.transposed().reshaped(Shape([groupWidth, 1] + kernel)), to: path + ".weight")
                 let rows = outputGradient.count / groupWidth
                 gradients.add(outputGradient.reshaped([rows, groupWidth]).columnSums(), to: path + ".bias")
                 return inputGradient(outputGradient: outputGradient, layout: layout)
@@ -121,19 +121,5 @@ struct DepthwiseConvolution: Sendable {
     private func check(_ tensor: Tensor, _ positions: Int, _ layout: GridLayout) {
         let expected = Shape([layout.images, positions, groups * groupWidth])
         precondition(tensor.shape == expected, "activations \(tensor.shape), expected \(expected)")
-    }
-}
-
-extension Tensor {
-    /// A matrix's rows as columns; a copy.
-    fileprivate var transposed: Tensor {
-        let (rows, columns) = (shape[0], shape[1])
-        return Tensor([columns, rows]) { output in
-            withElements { elements in
-                for row in 0..<rows {
-                    for column in 0..<columns { output[column * rows + row] = elements[row * columns + column] }
-                }
-            }
-        }
     }
 }
