@@ -21,10 +21,6 @@ import Tensors
 /// Activations have their channels last: `[N, length, C]`, `[N, H, W, C]` or `[N, F, H, W, C]` (frames, rows, columns).
 ///
 /// ```swift
-/// import Checkpoint
-/// import DeformableAttention
-/// import Tensors
-///
 /// var configuration = DeformableMultiHeadAttention.Configuration(rank: 2, width: 64)
 /// configuration.heads = 4
 /// configuration.offsetGroups = 2
@@ -32,8 +28,8 @@ import Tensors
 /// let parameters = try DeformableMultiHeadAttention.initialParameters(
 ///     configuration: configuration, using: &random)
 /// let attention = try DeformableMultiHeadAttention(WeightCursor(parameters), configuration: configuration)
+/// // [1, 16, 24, 64] and [1, 2, 4, 6, 2]
 /// let (output, grid) = try attention.withSamplingGrid(Tensor([1, 16, 24, 64], repeating: 0.5))
-/// print(output.shape, grid.shape)  // [1, 16, 24, 64] [1, 2, 4, 6, 2]
 /// ```
 ///
 /// - Source: arXiv 2201.00520, section 3.2; `DeformableAttention1D/2D/3D` of the Python package deformable-attention 0.0.20, whose
