@@ -31,8 +31,8 @@ INLINE int64_t corners_around(const grid_sampling *sampling, const float *locati
     for (int64_t axis = 0; axis < rank; axis++) {
         const int64_t extent = sampling->extents[axis];
         const float pixel = ((location[axis] + 1.0f) * (float)extent - 1.0f) / 2.0f;
-        // Written so that NaN fails the test.
-        if (!(pixel > -1.0f && pixel < (float)extent)) return 0;
+        // Written so that NaN fails the test. Exactly a step before the map the sample is 0, but as in PyTorch its slope is not.
+        if (!(pixel >= -1.0f && pixel < (float)extent)) return 0;
         const float before = __builtin_floorf(pixel);
         const int64_t index = (int64_t)before;
         const float share = pixel - before;

@@ -38,7 +38,8 @@ INLINE void first_layer_row(const position_bias *bias, const float *distances, i
         float sum = bias->first_bias[channel];
         for (int64_t axis = 0; axis < rank; axis++)
             sum += weight[axis * bias->hidden + channel] * distances[axis * block];
-        hidden[channel] = sum > 0 ? sum : 0;
+        // NaN stays, to be noticed.
+        hidden[channel] = sum < 0 ? 0 : sum;
     }
 }
 

@@ -28,6 +28,14 @@ public struct TensorDictionary: TensorSource {
         for (name, tensor) in tensors { self[name] = tensor }
     }
 
+    /// A copy of everything that a source holds, such as a file's parameters to train from.
+    ///
+    /// - Throws: ``CheckpointError`` when a tensor's bytes are damaged.
+    public init(copying source: some TensorSource) throws {
+        self.init(origin: source.origin)
+        for name in source.names { self[name] = try source.tensor(name) }
+    }
+
     /// The tensor of that name; a new name goes to the end.
     public subscript(name: String) -> Tensor? {
         get { tensors[name] }

@@ -40,7 +40,7 @@ public struct WeightCursor: Sendable {
     }
 
     public subscript(component: String) -> WeightCursor {
-        WeightCursor(tree: tree, path: fullName(component))
+        WeightCursor(tree: tree, path: name(of: component))
     }
 
     public subscript(index: Int) -> WeightCursor { self[String(index)] }
@@ -49,13 +49,13 @@ public struct WeightCursor: Sendable {
     public func contains(_ name: String) -> Bool { shape(of: name) != nil }
 
     /// The shape of a tensor here, or nil; does not count as a use.
-    public func shape(of name: String) -> Shape? { tree.source.shape(of: fullName(name)) }
+    public func shape(of name: String) -> Shape? { tree.source.shape(of: self.name(of: name)) }
 
     /// The tensor `name` of this place, which must have exactly this shape.
     ///
     /// - Throws: ``CheckpointError`` naming the full path: missing, another shape, NaN or infinity, damaged bytes.
     public func tensor(_ name: String, _ expected: Shape) throws -> Tensor {
-        let name = fullName(name)
+        let name = self.name(of: name)
         guard let found = tree.source.shape(of: name) else {
             throw CheckpointError.missingTensor(path: tree.source.origin, name: name, expected: expected)
         }
@@ -86,7 +86,8 @@ public struct WeightCursor: Sendable {
         guard names.isEmpty else { throw CheckpointError.unexpectedTensors(path: tree.source.origin, names: names) }
     }
 
-    private func fullName(_ name: String) -> String { path.isEmpty ? name : "\(path).\(name)" }
+    /// The full name of a tensor here.
+    public func name(of component: String) -> String { path.isEmpty ? component : "\(path).\(component)" }
 }
 
 extension Tensor {

@@ -99,7 +99,8 @@ private struct DecoderLayer: Sendable {
     ) -> (hidden: Tensor, crossQuery: Tensor) {
         let attended = selfAttention(query: target.adding(position), target: target, addingTo: target)
         let (normalized, query) = norm2(attended, adding: position)
-        let crossed = crossAttention(query: query, references: references, source: memory, addingTo: normalized)
+        let sampled = crossAttention.sample(query: query, references: references, source: memory)
+        let crossed = crossAttention.project(sampled, addingTo: normalized)
         return (norm3(feedForward(norm1(crossed))), query)
     }
 }

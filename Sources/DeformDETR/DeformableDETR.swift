@@ -157,24 +157,6 @@ public struct DeformableDETR: Sendable {
 }
 
 extension Tensor {
-    /// `[N, H, W, C]` to `[N, C, H, W]`; a copy.
-    fileprivate func channelsFirst() -> Tensor {
-        precondition(shape.rank == 4, "\(shape) is no batch of maps")
-        let (images, pixels, channels) = (shape[0], shape[1] * shape[2], shape[3])
-        return Tensor([images, channels, shape[1], shape[2]]) { output in
-            withElements { elements in
-                for image in 0..<images {
-                    let start = image * pixels * channels
-                    for channel in 0..<channels {
-                        for pixel in 0..<pixels {
-                            output[start + channel * pixels + pixel] = elements[start + pixel * channels + channel]
-                        }
-                    }
-                }
-            }
-        }
-    }
-
     /// Tensors of one shape along a new first axis.
     fileprivate static func stacking(_ tensors: [Tensor]) -> Tensor {
         let shape = tensors.first?.shape ?? []

@@ -1,9 +1,9 @@
-import CKernels
 import Tensors
 
 /// The derivatives of a loss with respect to parameters, by the parameters' names in the checkpoint.
 ///
-/// Layers that share a parameter add up what each of them contributes.
+/// Layers that share a parameter add up what each of them contributes. The products behind weight gradients share their sums
+/// among the threads: another number of threads gives other last digits.
 public struct Gradients: Sendable {
     private var tensors: [String: Tensor] = [:]
 
@@ -25,4 +25,4 @@ public struct Gradients: Sendable {
 
 /// Takes the gradient of a loss with respect to a layer's output, adds those of the layer's parameters to `gradients`, and
 /// returns the one with respect to the layer's input (the product of vector and Jacobian).
-public typealias Pullback = (_ outputGradient: Tensor, _ gradients: inout Gradients) -> Tensor
+public typealias Pullback = @Sendable (_ outputGradient: Tensor, _ gradients: inout Gradients) -> Tensor

@@ -12,12 +12,14 @@ extension Linear {
         _ input: Tensor, activation: Activation = .none, addingTo residual: consuming Tensor? = nil
     ) -> (output: Tensor, pullback: Pullback) {
         precondition(activation == .none || residual == nil, "the residual's gradient needs the activation's")
+        requirement(!sources.isEmpty, "a linear layer of no checkpoint has no names for its parameters' gradients")
         let weight = weights.plain([outputWidth, inputWidth])
         let output = self(input, activation: activation, addingTo: residual)
         let activated = activation == .relu ? output : nil
         return (
             output,
-            { outputGradient, gradients in
+            { [outputShape = output.shape] outputGradient, gradients in
+                requirement(outputGradient.shape == outputShape, "gradient \(outputGradient.shape) of \(outputShape)")
                 let gradient = activated.map { outputGradient.maskedByReLU(of: $0) } ?? outputGradient
                 addParameterGradients(of: gradient, input: input, to: &gradients)
                 let rows = gradient.count / outputWidth
@@ -38,8 +40,8 @@ extension Linear {
         }
         let biasGradient = bias == nil ? nil : gradient.columnSums()
         for source in sources {
-            gradients.add(weightGradient.rows(source.rows), to: source.path + ".weight")
-            if let biasGradient { gradients.add(biasGradient.rows(source.rows), to: source.path + ".bias") }
+            gradients.add(weightGradient.rows(source.rows), to: source.weightName)
+            if let biasGradient { gradients.add(biasGradient.rows(source.rows), to: source.biasName) }
         }
     }
 }

@@ -14,8 +14,8 @@ public struct Linear: Sendable {
     let sources: [Source]
 
     struct Source: Sendable {
-        /// The path before `.weight` and `.bias`.
-        let path: String
+        let weightName: String
+        let biasName: String
         let rows: Range<Int>
     }
 
@@ -43,7 +43,9 @@ public struct Linear: Sendable {
         var start = 0
         let sources = parts.map { part in
             defer { start += part.outputWidth }
-            return Source(path: part.cursor.path, rows: start..<start + part.outputWidth)
+            return Source(
+                weightName: part.cursor.name(of: "weight"), biasName: part.cursor.name(of: "bias"),
+                rows: start..<start + part.outputWidth)
         }
         self.init(
             weight: weights.dropFirst().reduce(weights[0]) { .concatenating($0, $1) },

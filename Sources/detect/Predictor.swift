@@ -64,7 +64,12 @@ struct Predictor {
         let folder = options.folder
         if options.writesImages { try folder.check((0..<count).map { names[$0].image }) }
         if let format = options.format.file { try folder.check((0..<count).map { format.name(names[$0]) }) }
-        if let dump = options.dump { try OutputFolder.refuse(dump, ifAmong: folder.protected) }
+        if let dump = options.dump {
+            try OutputFolder.refuse(dump, ifAmong: folder.protected)
+            if (try? FileStatus(of: FilePath(dump)))?.kind == .folder {
+                throw UsageError("--dump: \(dump) is a folder; name a file")
+            }
+        }
     }
 
     private func noInputs(_ scan: InputScanner) -> Failure {

@@ -48,11 +48,11 @@ private func multiScaleComputation(
         values: try test.input("value", [images, layout.count, width]), layout: layout,
         validSizes: Array(repeating: layout.sizes, count: images))
     guard backward else {
-        return { TensorDictionary(["output": attention(query: query, references: references, source: source)]) }
+        return { TensorDictionary(["output": try attention(query: query, references: references, source: source)]) }
     }
     let outputGradient = try test.input("output_gradient", [images, queries, width])
     return {
-        let (output, pullback) = attention.withPullback(query: query, references: references, source: source)
+        let (output, pullback) = try attention.withPullback(query: query, references: references, source: source)
         var gradients = Gradients()
         let inner = pullback(outputGradient, &gradients)
         return results(

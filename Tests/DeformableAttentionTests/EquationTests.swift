@@ -81,7 +81,7 @@ import Testing
             let bias = try matrix(parameters["output_proj.bias"])[0]
             expected += zip(product(mixing, sampled), bias).map { Float($0 + $1) }
         }
-        let output = attention(query: query, references: references, features: features)
+        let output = try attention(query: query, references: references, features: features)
         #expect(relativeError(output, Tensor([1, queries, channels], expected)) < 1e-5)
     }
 }

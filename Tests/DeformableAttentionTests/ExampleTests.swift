@@ -10,7 +10,7 @@ private func multiScale() throws -> Tensor {
         width: 64, heads: 8, levels: 2, points: 4, using: &generator)
     let attention = try MultiScaleDeformableAttention(
         WeightCursor(parameters), width: 64, heads: 8, levels: 2, points: 4)
-    let output = attention(
+    let output = try attention(
         query: Tensor([1, 100, 64], repeating: 0.5), references: Tensor([1, 100, 2, 2], repeating: 0.5),
         source: FeatureSequence(values: Tensor([1, levels.count, 64], repeating: 1), layout: levels))
     return output
@@ -21,7 +21,7 @@ private func singleScale() throws -> Tensor {
     let parameters = try SingleScaleDeformableAttention.initialParameters(
         width: 64, heads: 8, points: 4, using: &generator)
     let attention = try SingleScaleDeformableAttention(WeightCursor(parameters), width: 64, heads: 8, points: 4)
-    let output = attention(
+    let output = try attention(
         query: Tensor([1, 100, 64], repeating: 0.5), references: Tensor([1, 100, 2], repeating: 0.5),
         features: Tensor([1, 20, 30, 64], repeating: 1))
     return output

@@ -67,10 +67,10 @@ import Testing
         let test = try Case(name)
         let sampled = test.attention.sample(query: test.query, references: test.references, source: test.source)
         #expect(relativeError(sampled, try test.file.tensor("expected.sampled")) < 1e-5)
-        let output = test.attention(query: test.query, references: test.references, source: test.source)
+        let output = try test.attention(query: test.query, references: test.references, source: test.source)
         #expect(relativeError(output, try test.file.tensor("expected.output")) < 1e-5)
         let residual = Tensor(output.shape, repeating: 2)
-        let sum = test.attention(
+        let sum = try test.attention(
             query: test.query, references: test.references, source: test.source, addingTo: residual)
         #expect(relativeError(sum, Tensor(output.shape, output.elements.map { $0 + 2 })) < 1e-6)
     }
@@ -78,7 +78,7 @@ import Testing
     /// Every gradient against PyTorch's autograd in double precision.
     @Test(arguments: names) func gradientsAgreeWithPyTorch(name: String) throws {
         let test = try Case(name)
-        let (output, pullback) = test.attention.withPullback(
+        let (output, pullback) = try test.attention.withPullback(
             query: test.query, references: test.references, source: test.source)
         #expect(relativeError(output, try test.file.tensor("expected.output")) < 1e-5)
         var gradients = Gradients()

@@ -34,7 +34,7 @@ import Testing
         let attention = try SingleScaleDeformableAttention(
             WeightCursor(parameters), width: 4, heads: 2, points: DeformableSampling.maximumSamples)
         var gradients = Gradients()
-        let (output, pullback) = attention.withPullback(
+        let (output, pullback) = try attention.withPullback(
             query: random.tensor([1, 2, 4]), references: random.tensor([1, 2, 2], in: 0...1),
             features: random.tensor([1, 300, 300, 4]))
         let inputs = pullback(Tensor(output.shape, repeating: 1), &gradients)
@@ -65,13 +65,13 @@ import Testing
         var source = FeatureSequence(values: Tensor([values[0], 8, 4]), layout: layout)
         source.values = Tensor(values)
         let error = #expect(throws: DeformableAttentionError.self) {
-            try attention.validate(query: Tensor(query), references: Tensor(references), source: source)
+            _ = try attention(query: Tensor(query), references: Tensor(references), source: source)
         }
         #expect(error?.description.contains(problem) == true)
         let oneLevel = FeatureSequence(
             values: Tensor([1, 6, 4]), layout: LevelLayout([ValidSize(height: 2, width: 3)]))
-        #expect(throws: DeformableAttentionError.input("a source of 1 levels, expected 2")) {
-            try attention.validate(query: Tensor([1, 3, 4]), references: Tensor([1, 3, 1, 2]), source: oneLevel)
+        #expect(throws: DeformableAttentionError.input("source with 1 levels, expected 2")) {
+            _ = try attention(query: Tensor([1, 3, 4]), references: Tensor([1, 3, 1, 2]), source: oneLevel)
         }
     }
 
@@ -83,7 +83,7 @@ import Testing
             width: 4, heads: 2, points: 1)
         func problem(_ query: Shape, _ references: Shape, _ features: Shape) -> String? {
             do {
-                try attention.validate(
+                _ = try attention(
                     query: Tensor(query), references: Tensor(references), features: Tensor(features))
                 return nil
             } catch { return error.description }
@@ -91,7 +91,9 @@ import Testing
         #expect(problem([1, 3, 4], [1, 3, 2], [1, 5, 6, 4]) == nil)
         #expect(problem([1, 3, 4], [1, 3, 4], [1, 5, 6, 4])?.contains("references [1, 3, 4]") == true)
         #expect(problem([1, 3, 4], [1, 3, 2], [1, 30, 4])?.contains("features [1, 30, 4]") == true)
-        #expect(problem([1, 3, 4], [1, 3, 2], [2, 5, 6, 4])?.contains("source [2, 30, 4]") == true)
+        #expect(
+            problem([1, 3, 4], [1, 3, 2], [2, 5, 6, 4])?.contains("features [2, 5, 6, 4], expected [1, H, W, 4]")
+                == true)
     }
 
     /// The calls themselves refuse as well: the process ends instead of reading what is not there.

@@ -31,9 +31,10 @@ import Testing
         let query = random.tensor([2, 40, 12])
         let references = random.tensor([2, 40, 2, 4], in: 0...1)
         let outputGradient = random.tensor([2, 40, 12])
-        let results = [1, 2, 3].map { threads in
-            Parallel.withThreadCount(threads) {
-                let (output, pullback) = attention.withPullback(query: query, references: references, source: source)
+        let results = try [1, 2, 3].map { threads in
+            try Parallel.withThreadCount(threads) {
+                let (output, pullback) = try attention.withPullback(
+                    query: query, references: references, source: source)
                 var gradients = Gradients()
                 let inputs = pullback(outputGradient, &gradients)
                 let parameters = gradients.names.compactMap { gradients[$0]?.elements }
@@ -64,11 +65,11 @@ import Testing
             values: features.reshaped([2, 24, 8]), layout: LevelLayout([ValidSize(height: 4, width: 6)]))
 
         var (singleGradients, multipleGradients) = (Gradients(), Gradients())
-        let (output, pullback) = single.withPullback(query: query, references: references, features: features)
-        let (expected, expectedPullback) = multiple.withPullback(
+        let (output, pullback) = try single.withPullback(query: query, references: references, features: features)
+        let (expected, expectedPullback) = try multiple.withPullback(
             query: query, references: references.reshaped([2, 5, 1, 2]), source: source)
         #expect(output.elements == expected.elements)
-        #expect(single(query: query, references: references, features: features).elements == expected.elements)
+        #expect(try single(query: query, references: references, features: features).elements == expected.elements)
         let inputs = pullback(outputGradient, &singleGradients)
         let expectedInputs = expectedPullback(outputGradient, &multipleGradients)
         #expect(inputs.query.elements == expectedInputs.query.elements)
@@ -123,7 +124,7 @@ import Testing
             ValidSize(height: locations / 4, width: 3), ValidSize(height: 0, width: locations),
         ])
         let source = FeatureSequence(values: random.tensor([images, layout.count, 12]), layout: layout)
-        let (output, pullback) = attention.withPullback(
+        let (output, pullback) = try attention.withPullback(
             query: random.tensor([images, queries, 12]), references: random.tensor([images, queries, 2, 2]),
             source: source)
         #expect(output.shape == [images, queries, 12])

@@ -9,13 +9,13 @@
 /// What is sampled where. N images, S positions of the map, P samples, G groups of D channels, n components of a location.
 ///
 /// A location's component v in -1...1 spans its axis from edge to edge: `pixel = ((v + 1) * extent - 1) / 2`, a position's
-/// centre being a whole number. A component that is not finite, or a whole step or more outside, makes the sample zero.
+/// centre being a whole number. A component that is not finite, or more than a step outside, makes the sample zero.
 typedef struct {
     /// n
     int64_t rank;
     /// Of the axis that each component runs along: how many positions it has, and how many positions apart they lie.
     int64_t extents[3], strides[3];
-    int64_t images, positions, samples, groups, group_width;
+    int64_t positions, samples, groups, group_width;
     /// `[N, S, G * D]`
     const float *input;
     /// `[N, G, P, n]`

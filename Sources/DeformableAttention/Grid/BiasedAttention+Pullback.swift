@@ -16,7 +16,7 @@ extension BiasedAttention {
     /// Attention weights are computed again on the way back, tile by tile. With `A` the weights and `dO` the output's gradient:
     /// `dV = A^T dO`, `dA = dO V^T`, `dS = A (dA - sum over keys of A dA)`, `dQ = dS K / sqrt(D)`, `dK = dS^T Q / sqrt(D)`.
     package func withPullback(_ operands: Operands, dropout: Dropout?) -> (
-        output: Tensor, pullback: (_ outputGradient: Tensor, _ gradients: inout Gradients) -> OperandGradients
+        output: Tensor, pullback: @Sendable (_ outputGradient: Tensor, _ gradients: inout Gradients) -> OperandGradients
     ) {
         (
             self(operands, dropout: dropout),
@@ -171,12 +171,12 @@ private struct BackwardPass {
             plan.drop(dropout, from: gradient, of: tile)
             used = dropped
         }
-        plan.addedWeightsTimesQueries(of: tile).run(left: used, right: outputGradient, into: sums.values)
+        plan.addedTransposedMapTimesQueries(of: tile).run(left: used, right: outputGradient, into: sums.values)
         rows_softmax_gradient(Int64(rows), Int64(plan.keys), weights, gradient)
-        plan.weightsTimesKeys(of: tile).run(
+        plan.mapTimesKeys(of: tile).run(
             left: gradient, right: operands.keys.pointer + tile.keyOffset, into: queries)
         scale(queries, of: tile)
-        plan.addedWeightsTimesQueries(of: tile).run(
+        plan.addedTransposedMapTimesQueries(of: tile).run(
             left: gradient, right: operands.queries.pointer + tile.queryOffset, into: sums.keys)
         bias.backward(
             gradient, of: plan.pairs(of: tile), in: &workspace, parameters: sums.parameters, keys: sums.keyPositions)

@@ -79,7 +79,7 @@ package struct BiasedAttention: Sendable {
                         plan.attentionWeights(of: tile, bias: bias, into: weights, in: &workspace)
                         if let dropout { plan.drop(dropout, from: weights, of: tile) }
                         withExtendedLifetime(operands) {
-                            plan.weightsTimesKeys(of: tile).run(
+                            plan.mapTimesKeys(of: tile).run(
                                 left: weights, right: operands.values.pointer + tile.keyOffset,
                                 into: output + tile.queryOffset)
                         }
@@ -210,14 +210,14 @@ extension AttentionPlan {
     }
 
     /// `[queries, J] [J, D]`: outputs from attention weights and values.
-    func weightsTimesKeys(of tile: Tile) -> Product {
+    func mapTimesKeys(of tile: Tile) -> Product {
         Product(
             batches: (1, groupHeads), rows: tile.queries.count, inner: keys, columns: headWidth,
             leftStrides: map(tile), rightStrides: interleaved, resultStrides: interleaved, runsOnOneThread: true)
     }
 
     /// `[J, queries] [queries, D]`, added up: gradients of keys and values, which lie `[J, O, D]`.
-    func addedWeightsTimesQueries(of tile: Tile) -> Product {
+    func addedTransposedMapTimesQueries(of tile: Tile) -> Product {
         Product(
             batches: (1, groupHeads), rows: keys, inner: tile.queries.count, columns: headWidth,
             leftStrides: mapTransposed(tile), rightStrides: interleaved,

@@ -17,13 +17,20 @@ extension DeformableMultiHeadAttention {
         public var dropout: Float = 0
         /// r, input positions for each sampled one (`downsample_factor`).
         public var downsampling: [Int]
-        /// The farthest that a sample moves, in steps of the sampled grid (`offset_scale`; default: the downsampling).
+        /// The farthest that a sample moves, in steps of the sampled grid (`offset_scale`); the downsampling
+        /// unless set.
         /// A checkpoint that stores it (3-D ones do) has the last word.
-        public var offsetScale: [Float]
+        public var offsetScale: [Float] {
+            get { chosenOffsetScale ?? downsampling.map(Float.init) }
+            set { chosenOffsetScale = newValue }
+        }
         /// k, the extents of the offset network's kernel (`offset_kernel_size`): r plus an even number.
         public var offsetKernel: [Int]
-        /// G, groups of channels with offsets of their own (`offset_groups`; default: one a head).
-        public var offsetGroups: Int
+        /// G, groups of channels with offsets of their own (`offset_groups`); one a head unless set.
+        public var offsetGroups: Int {
+            get { chosenOffsetGroups ?? heads }
+            set { chosenOffsetGroups = newValue }
+        }
         /// Whether the position bias sees `sign(d) ln(|d| + 1)` instead of the distance d (`cpb_log_distance`, a choice in 1-D).
         public var usesLogDistance = true
         /// Whether each group's queries see the group's channels only (`group_queries`).
@@ -32,20 +39,23 @@ extension DeformableMultiHeadAttention {
         public var groupsKeysAndValues = true
         public var geometry = Geometry.reference
 
+        private var chosenOffsetScale: [Float]?
+        private var chosenOffsetGroups: Int?
+
         /// A module with the package's defaults for everything but the rank and the width.
         public init(rank: Int, width: Int) {
             self.rank = rank
             self.width = width
-            downsampling = Array(repeating: 4, count: max(0, rank))
-            offsetScale = Array(repeating: 4, count: max(0, rank))
-            offsetKernel = Array(repeating: 6, count: max(0, rank))
-            offsetGroups = 8
+            // An impossible rank waits for `validate`.
+            let axes = max(0, min(3, rank))
+            downsampling = Array(repeating: 4, count: axes)
+            offsetKernel = Array(repeating: 6, count: axes)
         }
 
         /// I, the channels of queries, keys and values.
-        public var innerWidth: Int { heads * headWidth }
+        package var innerWidth: Int { heads * headWidth }
         /// The position bias's hidden channels.
-        public var biasWidth: Int { width / 4 }
+        package var biasWidth: Int { width / 4 }
 
         /// - Throws: ``DeformableAttentionError/configuration(_:)`` naming the option that cannot be.
         public func validate() throws {
@@ -57,15 +67,21 @@ extension DeformableMultiHeadAttention {
                 ("downsampling", downsampling.count), ("offsetScale", offsetScale.count),
                 ("offsetKernel", offsetKernel.count),
             ] {
-                try require(count == rank, "\(name) has \(count) entries, expected one for each of \(rank) axes")
+                try require(count == rank, "\(name) has entries for \(count) axes, expected \(rank)")
             }
-            let extents = [width, headWidth, heads, offsetGroups] + downsampling + offsetKernel
-            try require(
-                extents.allSatisfy { (1...Self.largestExtent).contains($0) },
-                "widths, heads, groups, kernels and factors \(extents) must lie in 1...\(Self.largestExtent)")
+            let extents =
+                [("width", [width]), ("headWidth", [headWidth]), ("heads", [heads]), ("offsetGroups", [offsetGroups])]
+                + [("downsampling", downsampling), ("offsetKernel", offsetKernel)]
+            for (name, values) in extents {
+                for value in values {
+                    try require(
+                        (1...Self.largestExtent).contains(value),
+                        "\(name) \(value), expected 1...\(Self.largestExtent)")
+                }
+            }
             // So that no weight's extents multiply to more than fits: a file never has that many.
             try require(
-                innerWidth <= Self.largestExtent,
+                heads * headWidth <= Self.largestExtent,
                 "\(heads) heads of \(headWidth) channels, expected at most \(Self.largestExtent) channels together")
             try require(
                 offsetKernel.reduce(1, { min(Self.largestExtent + 1, $0 * $1) }) <= Self.largestExtent,

@@ -18,6 +18,9 @@ import Tensors
 /// ``Configuration`` has the options, ``Geometry`` says how the package's arithmetic differs from this on maps that are not
 /// square.
 ///
+/// A sample whose place is NaN or infinite is zero, so that one bad number of the input or of the offset network does not show in
+/// every output, as it does in the package.
+///
 /// Activations have their channels last: `[N, length, C]`, `[N, H, W, C]` or `[N, F, H, W, C]` (frames, rows, columns).
 ///
 /// ```swift
@@ -31,6 +34,8 @@ import Tensors
 /// // [1, 16, 24, 64] and [1, 2, 4, 6, 2]
 /// let (output, grid) = try attention.withSamplingGrid(Tensor([1, 16, 24, 64], repeating: 0.5))
 /// ```
+///
+/// Gradients have the parameters' full names, the cursor's path included.
 ///
 /// - Source: arXiv 2201.00520, section 3.2; `DeformableAttention1D/2D/3D` of the Python package deformable-attention 0.0.20, whose
 ///   state dict is what is read.
@@ -130,7 +135,16 @@ extension DeformableMultiHeadAttention {
     /// - Throws: ``DeformableAttentionError/input(_:)``.
     public func withPullback(_ input: Tensor, dropoutSeed: UInt64?) throws -> (output: Tensor, pullback: Pullback) {
         let layout = try configuration.layout(of: input.shape)
-        if layout.images == 0 { return (input, { outputGradient, _ in outputGradient }) }
+        if layout.images == 0 {
+            return (
+                input,
+                { outputGradient, _ in
+                    requirement(
+                        outputGradient.shape == input.shape, "gradient \(outputGradient.shape) of \(input.shape)")
+                    return outputGradient
+                }
+            )
+        }
         let map = input.reshaped(mapShape(layout))
         let grid = SamplingGrid(layout, geometry: configuration.geometry)
 
@@ -149,7 +163,7 @@ extension DeformableMultiHeadAttention {
         return (
             output.reshaped(input.shape),
             { outputGradient, gradients in
-                precondition(
+                requirement(
                     outputGradient.shape == input.shape, "gradient \(outputGradient.shape) of \(input.shape)")
                 let attendedGradient = outputPullback(outputGradient.reshaped(map.shape), &gradients)
                 let attentionGradients = attentionPullback(attendedGradient, &gradients)

@@ -6,7 +6,7 @@ import Tensors
 ///
 /// A location's component v in -1...1 spans its axis from edge to edge: `pixel = ((v + 1) * extent - 1) / 2`, where whole numbers
 /// are the centres of positions. Groups of channels have locations of their own. A location with a component that is NaN,
-/// infinite, or a whole step or more outside the map gives zeros.
+/// infinite, or more than a step outside the map gives zeros.
 ///
 /// - Source: `torch.nn.functional.grid_sample` with `align_corners=False`, `padding_mode="zeros"`.
 package struct GridSampling: Sendable {
@@ -47,7 +47,7 @@ package struct GridSampling: Sendable {
     /// of the gradient times the slope of the interpolation there. Where the slope jumps, at the centres of positions, it is
     /// the one towards larger coordinates, as PyTorch has it.
     package func withPullback(_ input: Tensor, at locations: Tensor) -> (
-        output: Tensor, pullback: (_ outputGradient: Tensor) -> (input: Tensor, locations: Tensor)
+        output: Tensor, pullback: @Sendable (_ outputGradient: Tensor) -> (input: Tensor, locations: Tensor)
     ) {
         (
             self(input, at: locations),
@@ -99,7 +99,7 @@ package struct GridSampling: Sendable {
         withExtendedLifetime((input, locations)) {
             var sampling = grid_sampling(
                 rank: Int64(axes.count), extents: Self.triple(axes.map { extents[$0] }),
-                strides: Self.triple(strides), images: Int64(locations.shape[0]), positions: Int64(input.shape[1]),
+                strides: Self.triple(strides), positions: Int64(input.shape[1]),
                 samples: Int64(locations.shape[2]), groups: Int64(locations.shape[1]),
                 group_width: Int64(input.shape[2] / locations.shape[1]), input: input.pointer,
                 locations: locations.pointer)

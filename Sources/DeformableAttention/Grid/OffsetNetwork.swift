@@ -49,7 +49,7 @@ struct OffsetNetwork: Sendable {
         let bounded = boundedOffsets(hidden, layout: layout)
         return (
             scaled(bounded),
-            { outputGradient, gradients in
+            { [hidden] outputGradient, gradients in
                 // tanh' = 1 - tanh^2
                 var gradient = scaled(outputGradient)
                 gradient.replaceEach(with: bounded) { $0 * (1 - $1 * $1) }

@@ -26,12 +26,12 @@ extension DeformableSampling {
     /// - Parameters: as in ``callAsFunction(value:layout:projections:references:)``.
     public func withPullback(
         value: Tensor, layout: LevelLayout, projections: Tensor, references: Tensor
-    ) -> (output: Tensor, pullback: (_ outputGradient: Tensor) -> InputGradients) {
+    ) -> (output: Tensor, pullback: @Sendable (_ outputGradient: Tensor) -> InputGradients) {
         let output = self(value: value, layout: layout, projections: projections, references: references)
         return (
             output,
             { [outputShape = output.shape] outputGradient in
-                precondition(outputGradient.shape == outputShape, "gradient \(outputGradient.shape) of \(outputShape)")
+                requirement(outputGradient.shape == outputShape, "gradient \(outputGradient.shape) of \(outputShape)")
                 return gradients(
                     of: outputGradient, value: value, layout: layout, projections: projections, references: references)
             }

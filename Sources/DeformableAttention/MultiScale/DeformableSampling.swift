@@ -26,7 +26,7 @@ public struct DeformableSampling: Sendable, Hashable {
 
     /// - Precondition: each at least 1.
     public init(heads: Int, headWidth: Int, points: Int) {
-        precondition(
+        requirement(
             heads > 0 && headWidth > 0 && points > 0, "\(heads) heads of \(headWidth) channels and \(points) points")
         self.heads = heads
         self.headWidth = headWidth
@@ -88,19 +88,19 @@ public struct DeformableSampling: Sendable, Hashable {
     func checkShapes(value: Tensor, layout: LevelLayout, projections: Tensor, references: Tensor) {
         checkShapes(layout: layout, projections: projections, references: references)
         let expected: Shape = [projections.shape[0], layout.count, heads * headWidth]
-        precondition(value.shape == expected, "value \(value.shape), expected \(expected)")
+        requirement(value.shape == expected, "value \(value.shape), expected \(expected)")
     }
 
     func checkShapes(layout: LevelLayout, projections: Tensor, references: Tensor) {
         let samples = layout.levels * points
-        precondition(
+        requirement(
             (1...Self.maximumSamples).contains(samples),
             "\(layout.levels) levels with \(points) points, expected 1 to \(Self.maximumSamples) samples a head")
-        precondition(
+        requirement(
             projections.shape.rank == 3 && projections.shape[2] == 3 * heads * samples,
             "projections \(projections.shape), expected [N, Q, \(3 * heads * samples)]")
         let (images, queries) = (projections.shape[0], projections.shape[1])
-        precondition(
+        requirement(
             references.shape == [images, queries, layout.levels, 2]
                 || references.shape == [images, queries, layout.levels, 4],
             "references \(references.shape), expected [\(images), \(queries), \(layout.levels), 2 or 4]")

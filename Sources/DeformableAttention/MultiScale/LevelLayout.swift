@@ -19,7 +19,7 @@ public struct LevelLayout: Sendable, Hashable {
             starts.append(count)
             let area = Shape.checkedCount(of: [size.height, size.width])
             let (sum, overflow) = count.addingReportingOverflow(area ?? .max)
-            guard area != nil, !overflow else { preconditionFailure("levels of impossible sizes: \(sizes)") }
+            requirement(area != nil && !overflow, "levels of impossible sizes: \(sizes)")
             count = sum
         }
         self.starts = starts
@@ -45,11 +45,11 @@ public struct FeatureSequence: Sendable {
     /// - Precondition: `values` is `[N, layout.count, C]` with one list of `layout.levels` sizes an image, none larger than its
     ///   level.
     public init(values: Tensor, layout: LevelLayout, validSizes: [[ValidSize]]) {
-        precondition(
+        requirement(
             values.shape.rank == 3 && values.shape[1] == layout.count && values.shape[0] == validSizes.count,
-            "\(values.shape) for \(layout.count) locations and \(validSizes.count) images")
+            "values \(values.shape), expected [\(validSizes.count), \(layout.count), C] for levels \(layout.sizes)")
         for sizes in validSizes {
-            precondition(
+            requirement(
                 sizes.count == layout.levels
                     && zip(sizes, layout.sizes).allSatisfy { valid, size in
                         (0...size.height).contains(valid.height) && (0...size.width).contains(valid.width)
@@ -65,10 +65,15 @@ public struct FeatureSequence: Sendable {
     ///
     /// - Precondition: `values` is `[N, layout.count, C]`.
     public init(values: Tensor, layout: LevelLayout) {
-        precondition(values.shape.rank == 3, "a sequence needs [N, S, C], not \(values.shape)")
+        // An empty tensor's shape may claim any number of images.
+        requirement(
+            values.shape.rank == 3 && values.shape[0] <= Self.largestBatch,
+            "values \(values.shape), expected [N, \(layout.count), C] with N up to \(Self.largestBatch)")
         self.init(
             values: values, layout: layout, validSizes: Array(repeating: layout.sizes, count: values.shape[0]))
     }
+
+    package static let largestBatch = 1 << 20
 
     public var images: Int { values.shape[0] }
 

@@ -18,13 +18,25 @@ extension MultiScaleDeformableAttention {
     /// it is given. The residual's gradient is the output's.
     ///
     /// - Parameters: as in ``callAsFunction(query:references:source:addingTo:)``.
+    /// - Throws: as there.
     public func withPullback(
         query: Tensor, references: Tensor, source: FeatureSequence, addingTo residual: consuming Tensor? = nil
-    ) -> (
-        output: Tensor, pullback: (_ outputGradient: Tensor, _ gradients: inout Gradients) -> InputGradients
+    ) throws(DeformableAttentionError) -> (
+        output: Tensor, pullback: @Sendable (_ outputGradient: Tensor, _ gradients: inout Gradients) -> InputGradients
     ) {
-        requireValid(query: query, references: references, source: source)
-        var (value, valuePullback) = valueProjection.withPullback(source.values)
+        try validate(query: query, references: references, source: source)
+        try validate(residual: residual?.shape, query: query)
+        return recorded(query: query, references: references, source: source, addingTo: residual)
+    }
+
+    /// The same for inputs that suit each other.
+    package func recorded(
+        query: Tensor, references: Tensor, source: FeatureSequence, addingTo residual: consuming Tensor? = nil
+    ) -> (
+        output: Tensor, pullback: @Sendable (_ outputGradient: Tensor, _ gradients: inout Gradients) -> InputGradients
+    ) {
+        let (projected, valuePullback) = valueProjection.withPullback(source.values)
+        var value = consume projected
         source.clearPadding(of: &value)
         let (projections, projectionPullback) = projection.withPullback(query)
         let (sampled, samplingPullback) = sampling.withPullback(
@@ -33,7 +45,8 @@ extension MultiScaleDeformableAttention {
         return (
             output,
             { [outputShape = output.shape] outputGradient, gradients in
-                precondition(outputGradient.shape == outputShape, "gradient \(outputGradient.shape) of \(outputShape)")
+                requirement(
+                    outputGradient.shape == outputShape, "gradient \(outputGradient.shape) of \(outputShape)")
                 var inner = samplingPullback(outputPullback(outputGradient, &gradients))
                 source.clearPadding(of: &inner.value)
                 return InputGradients(

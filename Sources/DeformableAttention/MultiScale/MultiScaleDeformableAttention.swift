@@ -17,7 +17,7 @@
 ///     width: 64, heads: 8, levels: 2, points: 4, using: &generator)
 /// let attention = try MultiScaleDeformableAttention(
 ///     WeightCursor(parameters), width: 64, heads: 8, levels: 2, points: 4)
-/// let output = attention(
+/// let output = try attention(
 ///     query: Tensor([1, 100, 64], repeating: 0.5), references: Tensor([1, 100, 2, 2], repeating: 0.5),
 ///     source: FeatureSequence(values: Tensor([1, levels.count, 64], repeating: 1), layout: levels))
 /// ```
@@ -73,46 +73,43 @@ public struct MultiScaleDeformableAttention: Sendable {
 
     private static let largestExtent = 1 << 16
 
-    /// The whole attention: ``sample(query:references:source:)``, then ``project(_:addingTo:)``.
-    ///
     /// - Parameters:
     ///   - query: `[N, Q, C]`, features plus positions.
     ///   - references: `[N, Q, L, 2]` points or `[N, Q, L, 4]` boxes, in 0...1 of each padded level.
-    ///   - source: what is sampled, `[N, S, C]`; its padding counts as zero after the value projection.
+    ///   - source: what is sampled, `[N, S, C]`; its padding counts as zero after the value projection. N, Q and S may be 0.
     ///   - residual: `[N, Q, C]`, added to the result; its memory becomes the result's.
-    /// - Precondition: ``validate(query:references:source:)`` finds nothing. N, Q and S may be 0.
     /// - Returns: `[N, Q, C]`.
+    /// - Throws: ``DeformableAttentionError/input(_:)`` with the shapes that disagree.
     public func callAsFunction(
         query: Tensor, references: Tensor, source: FeatureSequence, addingTo residual: consuming Tensor? = nil
-    ) -> Tensor {
-        project(sample(query: query, references: references, source: source), addingTo: residual)
+    ) throws(DeformableAttentionError) -> Tensor {
+        try validate(query: query, references: references, source: source)
+        try validate(residual: residual?.shape, query: query)
+        return project(sample(query: query, references: references, source: source), addingTo: residual)
     }
 
-    /// The heads' weighted sums of sampled values, side by side: `[N, Q, M * D]`.
-    public func sample(query: Tensor, references: Tensor, source: FeatureSequence) -> Tensor {
-        requireValid(query: query, references: references, source: source)
+    /// The heads' weighted sums of sampled values, side by side: `[N, Q, M * D]`, of inputs that suit each other.
+    package func sample(query: Tensor, references: Tensor, source: FeatureSequence) -> Tensor {
         var value = valueProjection(source.values)
         source.clearPadding(of: &value)
         return sampling(value: value, layout: source.layout, projections: projection(query), references: references)
     }
 
     /// Mixes the heads, `[N, Q, C]`, and adds `residual`, whose memory becomes the result's.
-    public func project(_ sampled: Tensor, addingTo residual: consuming Tensor?) -> Tensor {
+    package func project(_ sampled: Tensor, addingTo residual: consuming Tensor?) -> Tensor {
         outputProjection(sampled, addingTo: residual)
     }
 
-    /// Whether the inputs suit each other and the module, for a caller that did not make them: the calls themselves take it
-    /// as promised, and a broken promise ends the process before any memory is read.
+    /// Whether the inputs suit each other and the module.
     ///
-    /// - Parameters: as in ``callAsFunction(query:references:source:addingTo:)``.
     /// - Throws: ``DeformableAttentionError/input(_:)`` with the shapes that disagree.
-    public func validate(query: Tensor, references: Tensor, source: FeatureSequence) throws(DeformableAttentionError) {
+    func validate(query: Tensor, references: Tensor, source: FeatureSequence) throws(DeformableAttentionError) {
         guard query.shape.rank == 3, query.shape[2] == width else {
             throw .input("query \(query.shape), expected [N, Q, \(width)]")
         }
         let (images, queries) = (query.shape[0], query.shape[1])
         guard source.layout.levels == levels else {
-            throw .input("a source of \(source.layout.levels) levels, expected \(levels)")
+            throw .input("source with \(source.layout.levels) levels, expected \(levels)")
         }
         guard source.values.shape == [images, source.layout.count, width] else {
             throw .input(
@@ -127,10 +124,8 @@ public struct MultiScaleDeformableAttention: Sendable {
         }
     }
 
-    /// ``validate(query:references:source:)`` as a promise.
-    func requireValid(query: Tensor, references: Tensor, source: FeatureSequence) {
-        do { try validate(query: query, references: references, source: source) } catch {
-            preconditionFailure(error.description)
-        }
+    func validate(residual: Shape?, query: Tensor) throws(DeformableAttentionError) {
+        guard let residual, residual != query.shape else { return }
+        throw .input("residual \(residual), expected \(query.shape) as the query")
     }
 }

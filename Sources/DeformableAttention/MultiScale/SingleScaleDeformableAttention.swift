@@ -14,7 +14,7 @@ import Tensors
 /// let parameters = try SingleScaleDeformableAttention.initialParameters(
 ///     width: 64, heads: 8, points: 4, using: &generator)
 /// let attention = try SingleScaleDeformableAttention(WeightCursor(parameters), width: 64, heads: 8, points: 4)
-/// let output = attention(
+/// let output = try attention(
 ///     query: Tensor([1, 100, 64], repeating: 0.5), references: Tensor([1, 100, 2], repeating: 0.5),
 ///     features: Tensor([1, 20, 30, 64], repeating: 1))
 /// ```
@@ -53,22 +53,28 @@ public struct SingleScaleDeformableAttention: Sendable {
     ///   - query: z, `[N, Q, C]`.
     ///   - references: p, `[N, Q, 2]`, (x, y) in 0...1 of the map: pixel (column, row) has its centre at
     ///     `((column + 0.5) / W, (row + 0.5) / H)`.
-    ///   - features: x, `[N, H, W, C]`.
-    /// - Precondition: ``validate(query:references:features:)`` finds nothing. N, Q, H and W may be 0.
+    ///   - features: x, `[N, H, W, C]`. N, Q, H and W may be 0.
     /// - Returns: `[N, Q, C]`.
-    public func callAsFunction(query: Tensor, references: Tensor, features: Tensor) -> Tensor {
-        attention(
-            query: query, references: asLevels(references), source: asSequence(features))
+    /// - Throws: ``DeformableAttentionError/input(_:)`` with the shapes that disagree.
+    public func callAsFunction(
+        query: Tensor, references: Tensor, features: Tensor
+    ) throws(DeformableAttentionError) -> Tensor {
+        try validate(query: query, references: references, features: features)
+        return try attention(query: query, references: asLevels(references), source: asSequence(features))
     }
 
     /// The attention's output, and how a gradient flows back through it and to the parameters, which have the names that the
     /// initialiser reads.
     ///
     /// - Parameters: as in ``callAsFunction(query:references:features:)``.
-    public func withPullback(query: Tensor, references: Tensor, features: Tensor) -> (
-        output: Tensor, pullback: (_ outputGradient: Tensor, _ gradients: inout Gradients) -> InputGradients
+    /// - Throws: as there.
+    public func withPullback(
+        query: Tensor, references: Tensor, features: Tensor
+    ) throws(DeformableAttentionError) -> (
+        output: Tensor, pullback: @Sendable (_ outputGradient: Tensor, _ gradients: inout Gradients) -> InputGradients
     ) {
-        let (output, pullback) = attention.withPullback(
+        try validate(query: query, references: references, features: features)
+        let (output, pullback) = try attention.withPullback(
             query: query, references: asLevels(references), source: asSequence(features))
         return (
             output,
@@ -81,34 +87,32 @@ public struct SingleScaleDeformableAttention: Sendable {
         )
     }
 
-    /// Whether the inputs suit each other and the module, for a caller that did not make them.
-    ///
-    /// - Parameters: as in ``callAsFunction(query:references:features:)``.
-    /// - Throws: ``DeformableAttentionError/input(_:)`` with the shapes that disagree.
-    public func validate(query: Tensor, references: Tensor, features: Tensor) throws(DeformableAttentionError) {
-        guard references.shape.rank == 3, references.shape[2] == 2 else {
-            throw .input("references \(references.shape), expected [N, Q, 2] for query \(query.shape)")
+    private func validate(query: Tensor, references: Tensor, features: Tensor) throws(DeformableAttentionError) {
+        let width = attention.width
+        guard query.shape.rank == 3, query.shape[2] == width, query.shape[0] <= FeatureSequence.largestBatch else {
+            throw .input("query \(query.shape), expected [N, Q, \(width)]")
         }
-        guard features.shape.rank == 4 else {
-            throw .input("features \(features.shape), expected [N, H, W, \(attention.width)]")
+        let (images, queries) = (query.shape[0], query.shape[1])
+        guard references.shape == [images, queries, 2] else {
+            throw .input("references \(references.shape), expected [\(images), \(queries), 2] for query \(query.shape)")
         }
-        try attention.validate(
-            query: query, references: asLevels(references), source: asSequence(features))
+        let shape = features.shape
+        // The number of positions must be one, even where no images make the tensor empty.
+        guard shape.rank == 4, shape[0] == images, shape[3] == width,
+            Shape.checkedCount(of: [shape[1], shape[2]]) != nil
+        else {
+            throw .input("features \(shape), expected [\(images), H, W, \(width)] for query \(query.shape)")
+        }
     }
 
     /// `[N, Q, 2]` to `[N, Q, 1, 2]`.
     private func asLevels(_ references: Tensor) -> Tensor {
-        precondition(
-            references.shape.rank == 3 && references.shape[2] == 2,
-            "references \(references.shape), expected [N, Q, 2]")
-        let shape = references.shape
-        return references.reshaped([shape[0], shape[1], 1, 2])
+        references.reshaped([references.shape[0], references.shape[1], 1, 2])
     }
 
     /// `[N, H, W, C]` to `[N, H * W, C]`.
     private func asSequence(_ features: Tensor) -> FeatureSequence {
         let shape = features.shape
-        precondition(shape.rank == 4, "features \(shape), expected [N, H, W, \(attention.width)]")
         return FeatureSequence(
             values: features.reshaped([shape[0], shape[1] * shape[2], shape[3]]),
             layout: LevelLayout([ValidSize(height: shape[1], width: shape[2])]))
