@@ -57,7 +57,13 @@ extension ResNet {
                 features.append(map)
             }
         }
-        return (features, { featureGradients, gradients in tape.run(featureGradients, &gradients) })
+        return (
+            features,
+            { featureGradients, gradients in
+                precondition(featureGradients.count == taps, "\(featureGradients.count) gradients of \(taps) maps")
+                tape.run(featureGradients, &gradients)
+            }
+        )
     }
 
     /// The backward steps of one forward pass, each dropped with its tensors when it has run.
