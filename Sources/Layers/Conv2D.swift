@@ -24,7 +24,8 @@ public struct Conv2D: Sendable {
 
         /// How many positions the kernel takes along an axis of `extent` pixels.
         public func outputExtent(of extent: Int) -> Int {
-            max(0, (extent + 2 * padding - dilation * (kernel - 1) - 1) / stride + 1)
+            let steps = extent + 2 * padding - dilation * (kernel - 1) - 1
+            return steps < 0 ? 0 : steps / stride + 1
         }
     }
 
@@ -40,7 +41,7 @@ public struct Conv2D: Sendable {
         /// The path before `.weight` and `.bias`.
         let path: String
         /// The checkpoint's weight times its output channel's factor is this layer's, whose bias is then no parameter.
-        let factors: [Float]?
+        let factors: [Double]?
     }
 
     /// A layer of no checkpoint, for inference.
@@ -91,7 +92,7 @@ public struct Conv2D: Sendable {
         kernel.scaleRows(by: scale)
         self.init(
             weight: kernel, bias: Tensor([outputChannels], shift), geometry: geometry,
-            source: Source(path: cursor.path, factors: scale.map(Float.init)))
+            source: Source(path: cursor.path, factors: scale))
     }
 
     /// - Parameters:

@@ -58,8 +58,7 @@ import Testing
         let source = TensorDictionary(["layer.weight": weight, "layer.bias": random.tensor([channels.1])])
         let convolution = try Conv2D(
             WeightCursor(source)["layer"], inputChannels: channels.0, outputChannels: channels.1, geometry: geometry)
-        for (height, width) in [(9, 13), (16, 11), (1, 1), (2, 30)]
-        where min(height, width) + 2 * geometry.padding > geometry.dilation * (geometry.kernel - 1) {
+        for (height, width) in [(9, 13), (16, 11), (1, 1), (2, 30)] {
             let input = random.tensor([2, height, width, channels.0])
             for activation in [Activation.none, .relu] {
                 let (output, pullback) = convolution.withPullback(input, activation: activation)
