@@ -47,6 +47,13 @@ let package = Package(
             ]),
         .target(name: "Matcher", dependencies: ["Boxes", "Tensors"]),
 
+        // Judging and training.
+        .target(name: "COCO", dependencies: ["Boxes", "Checkpoint", "Tensors"]),
+        .target(name: "Training", dependencies: ["Boxes", "DeformDETR", "Layers", "Matcher", "Tensors"]),
+
+        // The shipped detector's images.
+        .target(name: "CodeImages", dependencies: ["Boxes", "Images"]),
+
         // The command.
         .executableTarget(
             name: "detect",
@@ -73,6 +80,18 @@ let package = Package(
         .testTarget(
             name: "DeformDETRTests", dependencies: ["DeformDETR", "Checkpoint", "Tensors", "TestSupport"],
             exclude: ["Golden"]),
+        .testTarget(
+            name: "BackboneTests", dependencies: ["Backbone", "Checkpoint", "Layers", "Tensors", "TestSupport"],
+            exclude: ["Golden"]),
+        .testTarget(
+            name: "COCOTests", dependencies: ["COCO", "Boxes", "TestSupport"], exclude: ["Golden"]),
+        .testTarget(
+            name: "TrainingTests",
+            dependencies: [
+                "Training", "Boxes", "Checkpoint", "DeformDETR", "Layers", "Matcher", "Tensors", "TestSupport",
+            ],
+            exclude: ["Golden"]),
+        .testTarget(name: "CodeImagesTests", dependencies: ["CodeImages", "Boxes", "Images", "TestSupport"]),
         .testTarget(name: "DetectTests", dependencies: ["detect", "TestSupport"]),
         .testTarget(name: "ImagesTests", dependencies: ["Images", "TestSupport"], exclude: ["Golden"]),
         .executableTarget(name: "pixel-probe", dependencies: ["Images"], path: "Tests/PixelProbe"),

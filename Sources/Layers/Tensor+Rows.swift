@@ -61,3 +61,18 @@ extension Tensor {
         }
     }
 }
+
+extension Tensor {
+    /// Multiplies each slice along the first axis by its factor, in Double.
+    package mutating func scaleRows(by factors: [Double]) {
+        precondition(shape.rank > 0 && shape[0] == factors.count, "\(factors.count) factors for \(shape)")
+        let width = count / max(1, shape[0])
+        withMutableElements { elements in
+            for (row, factor) in factors.enumerated() {
+                for index in row * width..<(row + 1) * width {
+                    elements[index] = Float(Double(elements[index]) * factor)
+                }
+            }
+        }
+    }
+}
