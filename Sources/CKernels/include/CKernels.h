@@ -7,7 +7,9 @@
 
 #include "DeformableSampling.h"
 #include "DepthwiseConvolution.h"
+#include "FocalLoss.h"
 #include "GridSampling.h"
+#include "Optimizer.h"
 #include "PositionBias.h"
 #include "Rows.h"
 #include "ThreadPool.h"
