@@ -71,28 +71,79 @@ public struct AdamW: Sendable {
         // clip_grad_norm_ adds 1e-6 lest it divides by 0.
         let scale = options.maximumNorm.map { min(1, $0 / (norm + 1e-6)) } ?? 1
         stepCount += 1
+        var arrays: [Arrays] = []
         for (index, name) in names.enumerated() {
-            guard let gradient = gradients[name], let group = groups.group(of: name) else { continue }
+            guard let gradient = gradients[name], let group = groups.group(of: name), gradient.count > 0 else {
+                continue
+            }
             let step = step(group, learningRateFactor: learningRateFactor, gradientScale: scale)
-            Self.apply(step, gradient, to: &parameters, name, &firstMoments[index], &secondMoments[index])
+            arrays.append(
+                Arrays(step, gradient, &parameters, name, &firstMoments[index], &secondMoments[index]))
+        }
+        // Parameters and moments keep their memory for as long as nobody changes their number or shape.
+        withExtendedLifetime((parameters, gradients)) {
+            ArrayPieces(counts: arrays.map(\.gradient.count)).forEach { _, piece in
+                let (arrays, start) = (arrays[piece.array], piece.range.lowerBound)
+                withUnsafePointer(to: arrays.step) { step in
+                    adamw_update(
+                        Int64(piece.range.count), step, arrays.gradient.pointer + start, arrays.parameters + start,
+                        arrays.firstMoments + start, arrays.secondMoments + start)
+                }
+            }
         }
         return norm
+    }
+
+    /// What one parameter's step reads and writes. The pointers leave the closures that lend them, because one loop runs over all
+    /// parameters; whoever makes this keeps the tensors as they are meanwhile.
+    private struct Arrays {
+        let step: adamw_step
+        let gradient: Tensor
+        let parameters: UnsafeMutablePointer<Float>
+        let firstMoments: UnsafeMutablePointer<Float>
+        let secondMoments: UnsafeMutablePointer<Float>
+
+        init(
+            _ step: adamw_step, _ gradient: Tensor, _ parameters: inout TensorDictionary, _ name: String,
+            _ firstMoment: inout Tensor, _ secondMoment: inout Tensor
+        ) {
+            let shape = parameters.shape(of: name)
+            guard shape == gradient.shape, shape == firstMoment.shape,
+                let parameter = parameters.withMutableElements(of: name, { $0.baseAddress }) ?? nil,
+                let first = firstMoment.withMutableElements({ $0.baseAddress }),
+                let second = secondMoment.withMutableElements({ $0.baseAddress })
+            else {
+                preconditionFailure(
+                    "'\(name)': parameter \(shape.map(\.description) ?? "missing"), gradient \(gradient.shape), state"
+                        + " \(firstMoment.shape)")
+            }
+            self.step = step
+            self.gradient = gradient
+            self.parameters = parameter
+            firstMoments = first
+            secondMoments = second
+        }
     }
 
     /// The Euclidean norm of all learning parameters' gradients together, summed in Double.
     ///
     /// - Throws: ``TrainingError/nonfiniteGradient(parameter:element:)``.
     public func gradientNorm(_ gradients: Gradients) throws(TrainingError) -> Double {
-        var sum = 0.0
-        for name in names {
-            guard let gradient = gradients[name] else { continue }
-            let part = gradient.sumOfSquares
-            guard part.isFinite else {
-                throw .nonfiniteGradient(parameter: name, element: gradient.firstNonfiniteIndex ?? 0)
+        let present = names.compactMap { name in gradients[name].map { (name: name, gradient: $0) } }
+        let pieces = ArrayPieces(counts: present.map(\.gradient.count))
+        var sums = [Double](repeating: 0, count: pieces.pieces.count)
+        sums.withUnsafeMutableBufferPointer { sums in
+            pieces.forEach { index, piece in
+                sums[index] = optimizer_sum_of_squares(
+                    Int64(piece.range.count), present[piece.array].gradient.pointer + piece.range.lowerBound)
             }
-            sum += part
         }
-        return sum.squareRoot()
+        // Squares of floats cannot overflow a Double, so that only such elements make such sums.
+        if let index = sums.firstIndex(where: { !$0.isFinite }) {
+            let (name, gradient) = present[pieces.pieces[index].array]
+            throw .nonfiniteGradient(parameter: name, element: gradient.firstNonfiniteIndex ?? 0)
+        }
+        return sums.reduce(0, +).squareRoot()
     }
 
     private func step(
@@ -106,36 +157,6 @@ public struct AdamW: Sendable {
             second_weight: Float(1 - options.secondDecay),
             second_correction: Float((1 - pow(options.secondDecay, count)).squareRoot()),
             epsilon: Float(options.epsilon), step_size: Float(rate / (1 - pow(options.firstDecay, count))))
-    }
-
-    private static func apply(
-        _ step: adamw_step, _ gradient: Tensor, to parameters: inout TensorDictionary, _ name: String,
-        _ firstMoment: inout Tensor, _ secondMoment: inout Tensor
-    ) {
-        let shape = parameters.shape(of: name)
-        precondition(
-            shape == gradient.shape && shape == firstMoment.shape,
-            "'\(name)': parameter \(shape.map(\.description) ?? "missing"), gradient \(gradient.shape), state \(firstMoment.shape)"
-        )
-        parameters.withMutableElements(of: name) { parameters in
-            firstMoment.withMutableElements { first in
-                secondMoment.withMutableElements { second in
-                    gradient.withElements { gradient in
-                        guard let parameters = parameters.baseAddress, let first = first.baseAddress,
-                            let second = second.baseAddress, let slopes = gradient.baseAddress
-                        else { return }
-                        Parallel.forRanges(gradient.count, minimumPerThread: 1 << 14) { range in
-                            let start = range.lowerBound
-                            withUnsafePointer(to: step) { step in
-                                adamw_update(
-                                    Int64(range.count), step, slopes + start, parameters + start, first + start,
-                                    second + start)
-                            }
-                        }
-                    }
-                }
-            }
-        }
     }
 
     // MARK: - State
@@ -183,28 +204,5 @@ public struct AdamW: Sendable {
                     name: Self.secondMomentPrefix + name, expected: "means of squares", found: "\(negative)")
             }
         }
-    }
-}
-
-extension Tensor {
-    /// The sum of the squares of all elements, in Double, the same for any number of threads; NaN or infinity if and only if
-    /// an element is.
-    var sumOfSquares: Double {
-        let blockSize = 1 << 15
-        let blocks = (count + blockSize - 1) / blockSize
-        var sums = [Double](repeating: 0, count: blocks)
-        withElements { elements in
-            sums.withUnsafeMutableBufferPointer { sums in
-                guard let start = elements.baseAddress else { return }
-                Parallel.forRanges(blocks) { range in
-                    for block in range {
-                        let first = block * blockSize
-                        sums[block] = optimizer_sum_of_squares(
-                            Int64(min(blockSize, elements.count - first)), start + first)
-                    }
-                }
-            }
-        }
-        return sums.reduce(0, +)
     }
 }

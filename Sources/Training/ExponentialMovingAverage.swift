@@ -33,20 +33,25 @@ public struct ExponentialMovingAverage: Sendable {
     public mutating func update(_ parameters: TensorDictionary) {
         let kept = min(decay, Double(1 + updateCount) / Double(10 + updateCount))
         updateCount += 1
+        // The mean's pointers leave the closures that lend them, because one loop runs over all tensors; nothing else happens to
+        // the mean meanwhile.
+        var arrays: [(weights: Tensor, average: UnsafeMutablePointer<Float>)] = []
         for name in average.names {
-            guard let parameter = parameters[name], parameter.shape == average.shape(of: name) else {
+            guard let weights = parameters[name], weights.shape == average.shape(of: name) else {
                 preconditionFailure(
                     "'\(name)': mean \(average.shape(of: name)?.description ?? ""), weights"
                         + " \(parameters.shape(of: name)?.description ?? "missing")")
             }
-            average.withMutableElements(of: name) { average in
-                parameter.withElements { elements in
-                    guard let average = average.baseAddress, let start = elements.baseAddress else { return }
-                    Parallel.forRanges(elements.count, minimumPerThread: 1 << 14) { range in
-                        optimizer_move_average(
-                            Int64(range.count), Float(1 - kept), start + range.lowerBound, average + range.lowerBound)
-                    }
-                }
+            if weights.count > 0, let start = average.withMutableElements(of: name, { $0.baseAddress }) ?? nil {
+                arrays.append((weights, start))
+            }
+        }
+        withExtendedLifetime(average) {
+            ArrayPieces(counts: arrays.map(\.weights.count)).forEach { _, piece in
+                let (weights, average) = arrays[piece.array]
+                let start = piece.range.lowerBound
+                optimizer_move_average(
+                    Int64(piece.range.count), Float(1 - kept), weights.pointer + start, average + start)
             }
         }
     }

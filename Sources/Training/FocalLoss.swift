@@ -15,6 +15,8 @@ struct FocalLoss: Sendable, Hashable {
 
     /// Logits that a thread takes at once; fixed, so that sums do not depend on the number of threads.
     private static let blockSize = 1 << 13
+    /// 100 microseconds: less is not worth waking a thread for.
+    private static let blocksPerThread = 10
 
     /// - Parameters:
     ///   - logits: any shape, finite.
@@ -31,7 +33,7 @@ struct FocalLoss: Sendable, Hashable {
         let gradient = Tensor(logits.shape) { gradient in
             logits.withElements { logits in
                 sums.withUnsafeMutableBufferPointer { sums in
-                    Parallel.forRanges(blocks) { range in
+                    Parallel.forRanges(blocks, minimumPerThread: Self.blocksPerThread) { range in
                         for block in range {
                             let start = block * Self.blockSize
                             let end = min(start + Self.blockSize, logits.count)

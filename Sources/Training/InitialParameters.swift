@@ -42,7 +42,7 @@ public struct InitialParameters: Sendable {
     ///   configuration that no attention has.
     public init(_ configuration: Configuration, seed: UInt64, completing source: some TensorSource) throws {
         let cursor = WeightCursor(source)
-        let initialization = Initialization(configuration: configuration, seed: seed)
+        var initialization = Initialization(configuration: configuration, seed: seed)
         var parameters = TensorDictionary(origin: source.origin)
         for tensor in configuration.tensors {
             let description = Description(name: tensor.name, shape: tensor.shape)
@@ -65,6 +65,8 @@ private struct Initialization {
     let seed: UInt64
     /// Of all tensors.
     private let shapes: [String: Shape]
+    /// The attention whose tensors were asked for last: they come one after the other.
+    private var attention: (path: String, parameters: TensorDictionary)?
 
     /// The logit of the probability that a query shows an object of a class at first, 0.01 (arXiv 1708.02002, section 3.3).
     private static let classBias = Float(-log(99.0))
@@ -77,7 +79,7 @@ private struct Initialization {
         shapes = Dictionary(configuration.tensors.map { ($0.name, $0.shape) }) { first, _ in first }
     }
 
-    func tensor(_ name: String, _ shape: Shape) throws -> Tensor {
+    mutating func tensor(_ name: String, _ shape: Shape) throws -> Tensor {
         if name.hasPrefix("backbone.") { return backbone(name, shape) }
         if let value = try deformableAttention(name) {
             precondition(value.shape == shape, "'\(name)': initial value \(value.shape), expected \(shape)")
@@ -110,15 +112,18 @@ private struct Initialization {
     }
 
     /// The attention's own initial values; nil for tensors of other layers.
-    private func deformableAttention(_ name: String) throws -> Tensor? {
+    private mutating func deformableAttention(_ name: String) throws -> Tensor? {
         let parts = [".sampling_offsets.", ".attention_weights.", ".value_proj.", ".output_proj."]
         guard let part = parts.lazy.compactMap({ name.range(of: $0) }).first else { return nil }
-        var generator = SeededGenerator(seed: seed, name: String(name[..<part.lowerBound]))
-        return try MultiScaleDeformableAttention.initialParameters(
+        let (path, rest) = (String(name[..<part.lowerBound]), String(name[part.lowerBound...].dropFirst()))
+        if let attention, attention.path == path { return attention.parameters[rest] }
+        var generator = SeededGenerator(seed: seed, name: path)
+        let parameters = try MultiScaleDeformableAttention.initialParameters(
             width: configuration.modelWidth, heads: configuration.heads, levels: configuration.levels,
             points: name.contains(".encoder.") ? configuration.encoderPoints : configuration.decoderPoints,
-            using: &generator
-        )[String(name[part.lowerBound...].dropFirst())]
+            using: &generator)
+        attention = (path, parameters)
+        return parameters[rest]
     }
 
     /// A tensor of `class_embed.N` or `bbox_embed.N`. The heads of all layers begin as copies of one.

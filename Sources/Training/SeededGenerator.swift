@@ -32,13 +32,15 @@ struct SeededGenerator: RandomNumberGenerator {
         }
     }
 
-    /// From the normal distribution around 0 (the transform of Box and Muller, 1958).
+    /// From the normal distribution around 0 (the transform of Box and Muller, 1958, which gives two numbers at a time).
     mutating func normal(_ shape: Shape, deviation: Double) -> Tensor {
         Tensor(shape) { elements in
-            for index in elements.indices {
+            for index in stride(from: 0, to: elements.count, by: 2) {
                 // 1 - unit() is never 0.
-                let radius = (-2 * log(1 - unit())).squareRoot()
-                elements[index] = Float(deviation * radius * cos(2 * Double.pi * unit()))
+                let radius = deviation * (-2 * log(1 - unit())).squareRoot()
+                let angle = 2 * Double.pi * unit()
+                elements[index] = Float(radius * cos(angle))
+                if index + 1 < elements.count { elements[index + 1] = Float(radius * sin(angle)) }
             }
         }
     }
