@@ -49,7 +49,11 @@ let package = Package(
 
         // Judging and training.
         .target(name: "COCO", dependencies: ["Boxes", "Checkpoint", "Tensors"]),
-        .target(name: "Training", dependencies: ["Boxes", "DeformDETR", "Layers", "Matcher", "Tensors"]),
+        .target(
+            name: "Training",
+            dependencies: [
+                "Boxes", "CKernels", "Checkpoint", "DeformDETR", "DeformableAttention", "Layers", "Matcher", "Tensors",
+            ]),
 
         // The shipped detector's images.
         .target(name: "CodeImages", dependencies: ["Boxes", "Images"]),
@@ -88,7 +92,8 @@ let package = Package(
         .testTarget(
             name: "TrainingTests",
             dependencies: [
-                "Training", "Boxes", "Checkpoint", "DeformDETR", "Layers", "Matcher", "Tensors", "TestSupport",
+                "Training", "Backbone", "Boxes", "Checkpoint", "DeformDETR", "Layers", "Matcher", "Tensors",
+                "TestSupport",
             ],
             exclude: ["Golden"]),
         .testTarget(name: "CodeImagesTests", dependencies: ["CodeImages", "Boxes", "Images", "TestSupport"]),

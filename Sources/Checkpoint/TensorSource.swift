@@ -46,6 +46,13 @@ public struct TensorDictionary: TensorSource {
         }
     }
 
+    /// Changes a tensor where it lies; copies it first only if someone else shares its memory. nil when there is none of that name.
+    public mutating func withMutableElements<Result>(
+        of name: String, _ body: (UnsafeMutableBufferPointer<Float>) throws -> Result
+    ) rethrows -> Result? {
+        try tensors[name]?.withMutableElements(body)
+    }
+
     public func shape(of name: String) -> Shape? { tensors[name]?.shape }
 
     public func tensor(_ name: String) throws -> Tensor {

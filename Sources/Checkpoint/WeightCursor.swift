@@ -92,7 +92,7 @@ public struct WeightCursor: Sendable {
 
 extension Tensor {
     /// The position in memory order of the first NaN or infinity.
-    var firstNonfiniteIndex: Int? {
+    package var firstNonfiniteIndex: Int? {
         withElements { elements in
             // x * 0 is 0 for a finite x and NaN for others: a sum that the compiler can keep in vector registers.
             var sums = SIMD16<Float>.zero

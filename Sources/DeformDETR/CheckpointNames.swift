@@ -4,6 +4,9 @@
 
 /// The namings of checkpoints.
 enum CheckpointNames {
+    /// Where the backbone's tensors are, under torchvision's names.
+    static let backbonePrefix = "backbone.0.body."
+
     /// The official name of a tensor; nil for entries that no model needs.
     ///
     /// The per-layer copies of heads inside the decoder (`transformer.decoder.bbox_embed`) become the heads themselves. The three projections
@@ -104,7 +107,7 @@ enum CheckpointNames {
                 rest = "\(block).\(kind)\(index + 1).\(parts[8])"
             }
         }
-        return "backbone.0.body." + rest
+        return backbonePrefix + rest
     }
 
     private static func withoutPrefix(

@@ -61,15 +61,21 @@ public struct MatchingCost: Sendable, Hashable {
     ) -> [Double] {
         precondition(logits.count == boxes.count * classes, "\(logits.count) logits for \(boxes.count) x \(classes)")
         let targetCorners = targets.map { CornerBox($0.box) }
+        // Objects of one class share its cost; in two-stage all have one, and there are thousands of queries.
+        let classIDs = Set(targets.map(\.classID)).sorted()
+        let slots = targets.map { target in classIDs.firstIndex(of: target.classID) ?? 0 }
+        var classCosts = [Double](repeating: 0, count: classIDs.count)
         var costs: [Double] = []
         costs.reserveCapacity(boxes.count * targets.count)
         for (query, box) in boxes.enumerated() {
             let corners = CornerBox(box)
-            for (target, targetCorner) in zip(targets, targetCorners) {
-                let logit = logits[query * classes + target.classID]
+            for (slot, classID) in classIDs.enumerated() {
+                classCosts[slot] = classCost(logit: logits[query * classes + classID])
+            }
+            for (index, (target, targetCorner)) in zip(targets, targetCorners).enumerated() {
                 let overlap = corners.generalizedIntersectionOverUnion(targetCorner)
                 costs.append(
-                    classWeight * classCost(logit: logit) + distanceWeight * Double(box.distance(to: target.box))
+                    classWeight * classCosts[slots[index]] + distanceWeight * Double(box.distance(to: target.box))
                         - overlapWeight * Double(overlap))
             }
         }

@@ -7,8 +7,10 @@
 
 #include "DeformableSampling.h"
 #include "DepthwiseConvolution.h"
+#include "FocalLoss.h"
 #include "GridSampling.h"
 #include "Maps.h"
+#include "Optimizer.h"
 #include "PositionBias.h"
 #include "Rows.h"
 #include "ThreadPool.h"

@@ -1,0 +1,45 @@
+import Foundation
+
+/// By what the learning rates are multiplied at each step: a linear warm-up, then constant, in steps or along a cosine.
+///
+/// Steps count from 0. A function of the step alone, so that a training that is resumed needs no state of it.
+public struct LearningRateSchedule: Sendable, Hashable {
+    /// What comes after the warm-up.
+    public enum Decay: Sendable, Hashable {
+        /// 1 for ever.
+        case constant
+        /// Multiplied by `factor` at each of some steps; the authors: 0.1 after 40 of 50 epochs.
+        case steps(at: [Int], factor: Double)
+        /// From 1 at the warm-up's end down to `finalFactor` at step `end`, along half a period of a cosine; `finalFactor` from then on.
+        case cosine(end: Int, finalFactor: Double)
+    }
+
+    /// Steps until the factor is 1; 0 for none.
+    public var warmupSteps: Int
+    /// The factor at step 0.
+    public var warmupStart: Double
+    public var decay: Decay
+
+    public init(warmupSteps: Int = 0, warmupStart: Double = 0.001, decay: Decay = .constant) {
+        self.warmupSteps = warmupSteps
+        self.warmupStart = warmupStart
+        self.decay = decay
+    }
+
+    /// The factor of the step with this number, from 0.
+    ///
+    /// - Source: the closed forms of `LinearLR`, `MultiStepLR` and `CosineAnnealingLR` in `torch.optim.lr_scheduler`.
+    public func factor(at step: Int) -> Double {
+        precondition(step >= 0, "step \(step)")
+        let warmup =
+            step < warmupSteps ? warmupStart + (1 - warmupStart) * Double(step) / Double(warmupSteps) : 1
+        switch decay {
+        case .constant: return warmup
+        case .steps(let steps, let factor): return warmup * pow(factor, Double(steps.count { $0 <= step }))
+        case .cosine(let end, let finalFactor):
+            let length = end - warmupSteps
+            let progress = step >= end ? 1 : Double(max(0, step - warmupSteps)) / Double(max(1, length))
+            return warmup * (finalFactor + (1 - finalFactor) * (1 + cos(Double.pi * progress)) / 2)
+        }
+    }
+}

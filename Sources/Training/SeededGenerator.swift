@@ -1,0 +1,50 @@
+import Foundation
+import Tensors
+
+/// Random numbers that a seed fixes, on any machine.
+///
+/// - Source: SplitMix64 (Steele, Lea, Flood 2014); FNV-1a (Fowler, Noll, Vo) for names.
+struct SeededGenerator: RandomNumberGenerator {
+    private var state: UInt64
+
+    init(seed: UInt64) { state = seed }
+
+    /// A sequence of its own for each name, so that no tensor's numbers depend on which others are drawn.
+    init(seed: UInt64, name: String) {
+        var hash: UInt64 = 0xCBF2_9CE4_8422_2325
+        for byte in name.utf8 { hash = (hash ^ UInt64(byte)) &* 0x100_0000_01B3 }
+        var mixer = SeededGenerator(seed: seed)
+        state = mixer.next() ^ hash
+    }
+
+    mutating func next() -> UInt64 {
+        state &+= 0x9E37_79B9_7F4A_7C15
+        var mixed = state
+        mixed = (mixed ^ (mixed >> 30)) &* 0xBF58_476D_1CE4_E5B9
+        mixed = (mixed ^ (mixed >> 27)) &* 0x94D0_49BB_1331_11EB
+        return mixed ^ (mixed >> 31)
+    }
+
+    /// Evenly from `-bound ..< bound`.
+    mutating func uniform(_ shape: Shape, bound: Double) -> Tensor {
+        Tensor(shape) { elements in
+            for index in elements.indices { elements[index] = Float((2 * unit() - 1) * bound) }
+        }
+    }
+
+    /// From the normal distribution around 0 (the transform of Box and Muller, 1958, which gives two numbers at a time).
+    mutating func normal(_ shape: Shape, deviation: Double) -> Tensor {
+        Tensor(shape) { elements in
+            for index in stride(from: 0, to: elements.count, by: 2) {
+                // 1 - unit() is never 0.
+                let radius = deviation * (-2 * log(1 - unit())).squareRoot()
+                let angle = 2 * Double.pi * unit()
+                elements[index] = Float(radius * cos(angle))
+                if index + 1 < elements.count { elements[index + 1] = Float(radius * sin(angle)) }
+            }
+        }
+    }
+
+    /// 0 ..< 1 in steps of 2^-53.
+    private mutating func unit() -> Double { Double(next() >> 11) * 0x1p-53 }
+}
