@@ -63,13 +63,19 @@ public struct BoxEvaluation: Sendable {
         categories = problem.categories
         objectCounts = curves.map(\.objectCount)
         foreignResultCount = problem.foreignResultCount
-        let (classes, settings) = (categories.count, Self.settingCount)
-        precision = (0..<Self.overlapThresholds.count * Self.recallThresholds.count).flatMap { point in
-            (0..<classes).flatMap { curves[$0].precision[point * settings..<(point + 1) * settings] }
+        precision = Self.interleaved(
+            curves.map(\.precision), groups: Self.overlapThresholds.count * Self.recallThresholds.count)
+        recall = Self.interleaved(curves.map(\.recall), groups: Self.overlapThresholds.count)
+    }
+
+    /// The classes' arrays `[groups, A, M]` as one array `[groups, K, A, M]`.
+    private static func interleaved(_ arrays: [[Double]], groups: Int) -> [Double] {
+        var result: [Double] = []
+        result.reserveCapacity(groups * arrays.count * settingCount)
+        for group in 0..<groups {
+            for array in arrays { result += array[group * settingCount..<(group + 1) * settingCount] }
         }
-        recall = (0..<Self.overlapThresholds.count).flatMap { threshold in
-            (0..<classes).flatMap { curves[$0].recall[threshold * settings..<(threshold + 1) * settings] }
-        }
+        return result
     }
 
     /// Numbers with equal steps, both ends included, rounded as numpy's `linspace` rounds them.
@@ -79,5 +85,5 @@ public struct BoxEvaluation: Sendable {
     }
 
     /// A x M.
-    static var settingCount: Int { AreaRange.allCases.count * detectionLimits.count }
+    static let settingCount = AreaRange.allCases.count * detectionLimits.count
 }

@@ -40,6 +40,19 @@ struct EvalCommand: RunnableCommand {
               2 nothing could be evaluated, 64 wrong call, 130 interrupted
             """)
 
+    @OptionGroup(title: "EVALUATION") var comparison: ComparisonArguments
+    @OptionGroup(title: "MODEL OPTIONS") var settings: NetworkSettings
+    @OptionGroup(title: "MODEL OPTIONS") var view: ViewArguments
+    @OptionGroup(title: "IMAGE OPTIONS") var decoding: DecodingArguments
+    @OptionGroup(title: "MESSAGES") var message: MessageArguments
+
+    func execute() throws -> Int32 {
+        try Evaluator(options: EvalOptions(self)).run()
+    }
+}
+
+/// What is compared, and how the numbers are written.
+struct ComparisonArguments: ParsableArguments {
     @Option(help: ArgumentHelp("The dataset's COCO annotation file.", valueName: "file"), completion: .file())
     var annotations: String
 
@@ -60,15 +73,6 @@ struct EvalCommand: RunnableCommand {
 
     @Flag(help: "Write JSON in place of text.")
     var json = false
-
-    @OptionGroup(title: "MODEL OPTIONS") var settings: NetworkSettings
-    @OptionGroup(title: "MODEL OPTIONS") var view: ViewArguments
-    @OptionGroup(title: "IMAGE OPTIONS") var decoding: DecodingArguments
-    @OptionGroup(title: "MESSAGES") var message: MessageArguments
-
-    func execute() throws -> Int32 {
-        try Evaluator(options: EvalOptions(self)).run()
-    }
 }
 
 /// The arguments of `detect eval` after validation.
@@ -88,13 +92,14 @@ struct EvalOptions: Sendable {
 
     /// - Throws: ``UsageError``.
     init(_ arguments: EvalCommand) throws {
-        annotations = arguments.annotations
+        annotations = arguments.comparison.annotations
         threads = try arguments.settings.checkedThreads()
-        writesJSON = arguments.json
+        writesJSON = arguments.comparison.json
         messageLevel = try Messages.Level(arguments.message)
         color = arguments.message.color
         let decoding = try DecodingOptions(arguments.decoding)
-        switch (arguments.detections, arguments.weights, arguments.images) {
+        let comparison = arguments.comparison
+        switch (comparison.detections, comparison.weights, comparison.images) {
         case (let path?, nil, nil): source = .results(path: path)
         case (nil, let weights?, let folder?):
             let model = try ModelOptions(weights: weights, settings: arguments.settings, view: arguments.view)
