@@ -53,7 +53,7 @@ extension BoxEvaluation {
         categories.indices.map { index in
             let own = index..<index + 1
             return CategoryScore(
-                category: categories[index], objectCount: objectCounts[index],
+                category: categories[index], objectCount: curves[index].objectCount,
                 averagePrecision: mean(Self.summarized[0], classes: own),
                 averagePrecision50: mean(Self.summarized[1], classes: own),
                 averagePrecision75: mean(Self.summarized[2], classes: own),
@@ -64,18 +64,18 @@ extension BoxEvaluation {
     /// The mean of what exists; -1 when nothing does.
     private func mean(_ statistic: Statistic, classes: Range<Int>) -> Double {
         let recalls = statistic.isPrecision ? Self.recallThresholds.count : 1
-        let values = statistic.isPrecision ? precision : recall
         let areas = AreaRange.allCases
         guard let area = areas.firstIndex(of: statistic.area),
             let limit = Self.detectionLimits.firstIndex(of: statistic.detectionLimit)
         else { preconditionFailure("\(statistic) is no setting of the evaluation") }
+        let setting = area * Self.detectionLimits.count + limit
         var (sum, count) = (0.0, 0)
-        for (index, threshold) in Self.overlapThresholds.enumerated()
-        where statistic.overlapThreshold ?? threshold == threshold {
-            for recall in 0..<recalls {
-                for category in classes {
-                    let place = (index * recalls + recall) * categories.count + category
-                    let value = values[place * Self.settingCount + area * Self.detectionLimits.count + limit]
+        for own in curves[classes] {
+            let values = statistic.isPrecision ? own.precision : own.recall
+            for (index, threshold) in Self.overlapThresholds.enumerated()
+            where !values.isEmpty && statistic.overlapThreshold ?? threshold == threshold {
+                for recall in index * recalls..<(index + 1) * recalls {
+                    let value = values[recall * Self.settingCount + setting]
                     if value > -1 { (sum, count) = (sum + value, count + 1) }
                 }
             }

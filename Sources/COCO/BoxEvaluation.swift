@@ -7,8 +7,8 @@
 /// How well detections agree with a dataset's boxes.
 ///
 /// ```swift
-/// let dataset = try Dataset(contentsOf: "annotations.json")
-/// let evaluation = BoxEvaluation(of: try dataset.results(contentsOf: "detections.json"), against: dataset)
+/// let dataset = try Dataset(contentsOf: "val.json")
+/// let evaluation = BoxEvaluation(of: try dataset.results(contentsOf: "results.json"), against: dataset)
 /// print(evaluation.summary)
 /// ```
 public struct BoxEvaluation: Sendable {
@@ -36,14 +36,8 @@ public struct BoxEvaluation: Sendable {
 
     /// The K classes that were evaluated: the dataset's, by id.
     public let categories: [Category]
-    /// `[T, R, K, A, M]`: the largest precision at the recall or a higher one; -1 for a class without objects in the range.
-    public let precision: [Double]
-    /// `[T, K, A, M]`: the part of the objects that was found; -1 for a class without objects in the range.
-    public let recall: [Double]
-    /// `[K]`: objects that count, of any size; crowds do not.
-    public let objectCounts: [Int]
-    /// Results of categories that the dataset does not have; they count for nothing.
-    public let foreignResultCount: Int
+    /// By category.
+    let curves: [CategoryCurves]
 
     /// Judges `results`, on all threads of the calling thread's pool; their number changes nothing in the result.
     ///
@@ -57,23 +51,35 @@ public struct BoxEvaluation: Sendable {
     public init(of results: [DetectionResult], against dataset: Dataset) {
         let problem = EvaluationProblem(results: results, dataset: dataset)
         let verdicts = problem.verdicts()
-        let curves = inParallel(problem.categories.count) { classes in
+        curves = inParallel(problem.categories.count) { classes in
             classes.map { problem.curves(ofCategory: $0, verdicts) }
         }
         categories = problem.categories
-        objectCounts = curves.map(\.objectCount)
-        foreignResultCount = problem.foreignResultCount
-        precision = Self.interleaved(
-            curves.map(\.precision), groups: Self.overlapThresholds.count * Self.recallThresholds.count)
-        recall = Self.interleaved(curves.map(\.recall), groups: Self.overlapThresholds.count)
     }
 
+    /// `[T, R, K, A, M]`: the largest precision at the recall or a higher one; -1 for a class without objects in the range.
+    ///
+    /// - Complexity: O(K); the array is made anew each time.
+    public var precision: [Double] {
+        interleaved(\.precision, groups: Self.overlapThresholds.count * Self.recallThresholds.count)
+    }
+
+    /// `[T, K, A, M]`: the part of the objects that was found; -1 for a class without objects in the range.
+    ///
+    /// - Complexity: O(K); the array is made anew each time.
+    public var recall: [Double] { interleaved(\.recall, groups: Self.overlapThresholds.count) }
+
     /// The classes' arrays `[groups, A, M]` as one array `[groups, K, A, M]`.
-    private static func interleaved(_ arrays: [[Double]], groups: Int) -> [Double] {
+    private func interleaved(_ values: KeyPath<CategoryCurves, [Double]>, groups: Int) -> [Double] {
+        let absent = [Double](repeating: -1, count: Self.settingCount)
+        let arrays = curves.map { $0[keyPath: values] }
         var result: [Double] = []
-        result.reserveCapacity(groups * arrays.count * settingCount)
+        result.reserveCapacity(groups * arrays.count * Self.settingCount)
         for group in 0..<groups {
-            for array in arrays { result += array[group * settingCount..<(group + 1) * settingCount] }
+            for array in arrays {
+                let own = group * Self.settingCount..<(group + 1) * Self.settingCount
+                result += array.isEmpty ? absent[...] : array[own]
+            }
         }
         return result
     }

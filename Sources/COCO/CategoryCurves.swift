@@ -22,14 +22,11 @@ struct Tally {
     }
 }
 
-/// One category's precision `[T, R, A, M]` and recall `[T, A, M]`, -1 where there are no objects.
+/// One category's precision `[T, R, A, M]` and recall `[T, A, M]`, -1 for a range of areas without objects. Both are empty for a
+/// category without any.
 struct CategoryCurves: Sendable {
-    private(set) var precision = [Double](
-        repeating: -1,
-        count: BoxEvaluation.overlapThresholds.count * BoxEvaluation.recallThresholds.count * BoxEvaluation.settingCount
-    )
-    private(set) var recall = [Double](
-        repeating: -1, count: BoxEvaluation.overlapThresholds.count * BoxEvaluation.settingCount)
+    private(set) var precision: [Double] = []
+    private(set) var recall: [Double] = []
     /// Objects that count, of any size.
     var objectCount = 0
 
@@ -37,7 +34,11 @@ struct CategoryCurves: Sendable {
     ///   - setting: the place in A x M.
     ///   - objectCount: of the range of areas; above 0.
     mutating func fill(setting: Int, from tally: Tally, objectCount: Int) {
-        let recallCount = BoxEvaluation.recallThresholds.count
+        let (thresholdCount, recallCount) = (tally.wrongBeforeFind.count, BoxEvaluation.recallThresholds.count)
+        if recall.isEmpty {
+            recall = Array(repeating: -1, count: thresholdCount * BoxEvaluation.settingCount)
+            precision = Array(repeating: -1, count: thresholdCount * recallCount * BoxEvaluation.settingCount)
+        }
         for (threshold, wrong) in tally.wrongBeforeFind.enumerated() {
             recall[threshold * BoxEvaluation.settingCount + setting] = Double(wrong.count) / Double(objectCount)
             // Precision only falls between two finds, so the largest one at a recall or beyond is that of a find.

@@ -6,9 +6,11 @@
 // - Boxes may reach out of their image or have no area; a negative width or height is an error.
 // - Images and categories with the same id, and annotations of images or categories that are not listed, are errors. Annotations
 //   may share ids: see `repeatedAnnotationIDs`.
-// - NaN and infinity are no JSON.
+// - NaN and infinity are no JSON. More than 16,384 categories are refused: each costs an evaluation 100 KB.
 
 extension Dataset {
+    /// More than any dataset of boxes has (V3Det has 13,204).
+    private static let maximumCategoryCount = 16_384
     private static let expected = "a dataset: an object with images, annotations and categories"
 
     /// Reads the annotation file at `path`, of at most 2 GiB.
@@ -42,6 +44,10 @@ extension Dataset {
             images: try reader.required(images, "images", Self.expected),
             annotations: try reader.required(annotations, "annotations", Self.expected),
             categories: try reader.required(categories, "categories", Self.expected))
+        guard self.categories.count <= Self.maximumCategoryCount else {
+            throw reader.error(
+                at: "categories", expected: "at most \(Self.maximumCategoryCount)", found: "\(self.categories.count)")
+        }
         try checkReferences(origin: reader.path)
     }
 

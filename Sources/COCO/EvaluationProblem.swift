@@ -7,7 +7,6 @@ import Tensors
 struct EvaluationProblem: Sendable {
     /// By id, each once.
     let categories: [Category]
-    let foreignResultCount: Int
     /// By category, then image id.
     private var cells: [Cell] = []
     /// Each category's cells.
@@ -41,7 +40,6 @@ struct EvaluationProblem: Sendable {
             return Place(category: category, image: image, index: index)
         }
         self.categories = categories
-        foreignResultCount = results.count { categoryPlaces[$0.categoryID] == nil }
         let placedResults = results.enumerated().compactMap { place($1.categoryID, $1.imageID, $0) }.sorted {
             left, right in
             guard left.isSameCell(as: right) else { return left.isBefore(right) }

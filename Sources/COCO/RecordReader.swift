@@ -29,7 +29,9 @@ struct RecordReader {
     private var id: Int?
     /// The field that is being read.
     private var field: String?
-    private var fieldsSeen: [String] = []
+    /// Whether its value has been asked for. Only such fields are checked for being there twice: there are few of them.
+    private var fieldIsUsed = true
+    private var usedFields: [String] = []
     /// The first wrong value of the object; thrown at the object's end, when its id is known.
     private var problem: (field: String?, expected: String, found: String)?
 
@@ -75,13 +77,12 @@ struct RecordReader {
         guard try json.nextKind() == .object else {
             throw error(at: "the document", expected: expected, found: try valueAsText())
         }
-        var members: [String] = []
+        var members: Set<String> = []
         try json.beginObject()
         while let key = try json.nextKey() {
-            guard !members.contains(key) else {
+            guard members.insert(key).inserted else {
                 throw error(at: Self.quoted(key), expected: "it once", found: "it twice")
             }
-            members.append(key)
             try body(&self, key)
         }
     }
@@ -106,12 +107,17 @@ struct RecordReader {
             try json.beginObject()
             while let key = try json.nextKey() {
                 field = key
-                if fieldsSeen.contains(key) { note(expected: "it once", found: "it twice") }
-                fieldsSeen.append(key)
+                fieldIsUsed = true
                 try draft.read(key, from: &self)
+                guard fieldIsUsed else { continue }
+                if usedFields.contains(key) {
+                    note(expected: "it once", found: "it twice")
+                } else {
+                    usedFields.append(key)
+                }
             }
             field = nil
-            fieldsSeen.removeAll(keepingCapacity: true)
+            usedFields.removeAll(keepingCapacity: true)
             if let problem { throw error(at: problem.field, expected: problem.expected, found: problem.found) }
             records.append(try draft.record(self))
             index += 1
@@ -121,7 +127,11 @@ struct RecordReader {
         return records
     }
 
-    mutating func skip() throws { try json.skip() }
+    /// Passes over a value that nobody needs.
+    mutating func skip() throws {
+        fieldIsUsed = false
+        try json.skip()
+    }
 
     // MARK: Values. Each is nil when something else stands there, which `records` throws for at the object's end.
 

@@ -44,7 +44,7 @@ import Testing
             #expect(difference < 1e-10, "dataset \(seed): \(found), expected \(expected)")
             worst = max(worst, difference)
         }
-        #expect(worst < 1e-14)
+        #expect(worst < 1e-13)
     }
 
     /// Nothing is summed here, so nothing may differ.
@@ -72,7 +72,7 @@ import Testing
             }
             #expect(together.precision == alone.precision)
             #expect(together.recall == alone.recall)
-            #expect(together.objectCounts == alone.objectCounts)
+            #expect(together.categoryScores == alone.categoryScores)
         }
     }
 
@@ -123,7 +123,6 @@ import Testing
         let elsewhere = own.map { DetectionResult(imageID: 9, categoryID: 3, box: $0.box, score: 1) }
         let evaluation = BoxEvaluation(of: foreign + own + elsewhere, against: truth)
         #expect(abs(evaluation.statistics[0] - 1) < 1e-15)
-        #expect(evaluation.foreignResultCount == 2)
     }
 
     /// The numbers after a class's best hundred in an image are not looked at.

@@ -197,6 +197,19 @@ import Testing
         }
     }
 
+    /// What would cost gigabytes or hours is refused or passed over at once.
+    @Test(.timeLimit(.minutes(1))) func manyFieldsAndCategories() throws {
+        let fields = (0..<200_000).map { "\"x\($0)\":0" }.joined(separator: ",")
+        #expect(try dataset("", images: "{\(fields),\"id\":1}").images == [DatasetImage(id: 1)])
+        let categories = (0..<20_000).map { "{\"id\":\($0)}" }.joined(separator: ",")
+        do {
+            _ = try dataset("", categories: categories)
+            Issue.record("20,000 categories were read")
+        } catch let error as COCOError {
+            #expect(error.description == "gt.json: categories: expected at most 16384, found 20000")
+        }
+    }
+
     @Test func resultsInPlaceOfAnObject() throws {
         #expect(throws: COCOError.self) { try results("{\"annotations\":[]}") }
         #expect(throws: COCOError.self) { try results("") }
