@@ -98,7 +98,7 @@ extension Dataset {
     private func results(_ reader: inout RecordReader) throws -> [DetectionResult] {
         let results = try reader.records(
             "results", as: ResultDraft.self,
-            expected: "results: an array of objects with image_id, category_id, bbox and score")
+            expected: "an array of objects with image_id, category_id, bbox and score")
         let known = Set(images.map(\.id))
         for (index, result) in results.enumerated() where !known.contains(result.imageID) {
             throw COCOError(

@@ -9,7 +9,8 @@ final class ResultCollector: ResultSink {
     private let columns: CategoryColumns
     private let messages: Messages
     private let report: RunReport
-    private var missedObjects: [Int: Int]
+    /// By image id.
+    private let objectCounts: [Int: Int]
 
     private(set) var results: [DetectionResult] = []
     /// How the run ended, once it has.
@@ -22,7 +23,7 @@ final class ResultCollector: ResultSink {
 
     init(dataset: Dataset, columns: CategoryColumns, messages: Messages) {
         images = dataset.images
-        missedObjects = Dictionary(dataset.annotations.map { ($0.imageID, 1) }, uniquingKeysWith: +)
+        objectCounts = Dictionary(dataset.annotations.map { ($0.imageID, 1) }, uniquingKeysWith: +)
         self.columns = columns
         self.messages = messages
         report = RunReport(total: dataset.images.count, messages: messages)
@@ -50,7 +51,7 @@ final class ResultCollector: ResultSink {
                         imageID: record.imageID, categoryID: category, box: SizedBox(detection.box),
                         score: Double(detection.score)))
             }
-        case .failure: lostObjectCount += missedObjects[record.imageID] ?? 0
+        case .failure: lostObjectCount += objectCounts[record.imageID] ?? 0
         }
         report.count(record)
         return true
