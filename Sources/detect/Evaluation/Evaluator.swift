@@ -35,11 +35,9 @@ struct Evaluator {
             try write(results, dataset)
             return ExitStatus.success.rawValue
         case .network(let model, let folder, let decoding):
-            let collector = try detect(dataset, model, folder, decoding)
-            guard let summary = collector.summary, !Interruption.isRequested, summary.succeeded > 0 else {
-                return collector.summary?.exitStatus ?? ExitStatus.nothingDone.rawValue
-            }
-            try write(collector.results, dataset)
+            let (results, summary) = try detect(dataset, model, folder, decoding)
+            // Numbers of a part of the images would be taken for those of all.
+            if summary.succeeded > 0, !Interruption.isRequested { try write(results, dataset) }
             return summary.exitStatus
         }
     }
@@ -68,7 +66,7 @@ struct Evaluator {
     /// Runs the network on the dataset's images.
     private func detect(
         _ dataset: Dataset, _ model: ModelOptions, _ folder: String, _ decoding: DecodingOptions
-    ) throws -> ResultCollector {
+    ) throws -> (results: [DetectionResult], summary: RunSummary) {
         guard !dataset.images.isEmpty else {
             throw Failure(code: "no_input", "\(options.annotations): images: expected at least one, found none")
         }
@@ -90,8 +88,8 @@ struct Evaluator {
             detector: detector, plan: plan, inputs: inputs, imageIDs: dataset.images.map(\.id))
         let collector = ResultCollector(dataset: dataset, columns: columns, messages: messages)
         collector.begin()
-        _ = Interruption.guarded { pipeline.run(collector) }
-        return collector
+        let summary = Interruption.guarded { pipeline.run(collector) }
+        return (collector.results, summary)
     }
 
     /// An image of the dataset. Its name comes from a file, so it must not lead out of the folder that the user named.

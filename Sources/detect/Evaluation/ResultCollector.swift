@@ -13,8 +13,6 @@ final class ResultCollector: ResultSink {
     private let objectCounts: [Int: Int]
 
     private(set) var results: [DetectionResult] = []
-    /// How the run ended, once it has.
-    private(set) var summary: RunSummary?
     /// Objects in images that could not be read.
     private var lostObjectCount = 0
     /// Images whose size is not the annotations', and the first of them.
@@ -59,7 +57,6 @@ final class ResultCollector: ResultSink {
 
     func finish(isInterrupted: Bool) -> RunSummary {
         let summary = report.finish(isInterrupted: isInterrupted)
-        self.summary = summary
         if summary.failed > 0, summary.succeeded > 0, !isInterrupted {
             messages.warning(
                 "\(counted(summary.failed, "image")) could not be evaluated: "
