@@ -11,6 +11,7 @@ let package = Package(
         .library(name: "DeformableAttention", targets: ["DeformableAttention"]),
         .library(name: "Backbone", targets: ["Backbone"]),
         .library(name: "Matcher", targets: ["Matcher"]),
+        .library(name: "COCO", targets: ["COCO"]),
     ],
     dependencies: [
         .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2")
@@ -62,7 +63,7 @@ let package = Package(
         .executableTarget(
             name: "detect",
             dependencies: [
-                "DeformDETR", "Checkpoint", "Layers", "Tensors",
+                "DeformDETR", "COCO", "Checkpoint", "Layers", "Tensors",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ]),
 
@@ -88,7 +89,7 @@ let package = Package(
             name: "BackboneTests", dependencies: ["Backbone", "Checkpoint", "Layers", "Tensors", "TestSupport"],
             exclude: ["Golden"]),
         .testTarget(
-            name: "COCOTests", dependencies: ["COCO", "Boxes", "TestSupport"], exclude: ["Golden"]),
+            name: "COCOTests", dependencies: ["COCO", "Boxes", "Tensors", "TestSupport"], exclude: ["Golden"]),
         .testTarget(
             name: "TrainingTests",
             dependencies: [

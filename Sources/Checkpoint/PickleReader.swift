@@ -373,7 +373,7 @@ struct PickleReader {
 
 extension String {
     /// Safe to show on a terminal.
-    var replacingControlCharacters: String {
+    package var replacingControlCharacters: String {
         String(String.UnicodeScalarView(unicodeScalars.map { $0.value < 0x20 || $0.value == 0x7F ? "?" : $0 }))
     }
 }

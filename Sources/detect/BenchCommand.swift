@@ -45,7 +45,8 @@ struct BenchCommand: RunnableCommand {
         for side in [height, width] { _ = try PredictOptions.number(side, "--size", 32...4096) }
         let runs = try PredictOptions.number(runs, "--runs", 1...100_000)
         let options = try ModelOptions(
-            network, preprocessing: Preprocessing(shorterSide: min(height, width), longestSide: max(height, width)))
+            weights: network.weights, settings: network.settings,
+            preprocessing: Preprocessing(shorterSide: min(height, width), longestSide: max(height, width)))
 
         let detector = try options.detector()
         let messages = Messages(level: .normal, color: .auto)
@@ -53,7 +54,8 @@ struct BenchCommand: RunnableCommand {
         let medians = try measure(detector, height: height, width: width, runs: runs)
         let report = BenchReport(
             model: detector.model.configuration.variantName, height: height, width: width,
-            precision: network.precision.rawValue, threads: options.threads ?? Parallel.processorCount, runs: runs,
+            precision: network.settings.precision.rawValue, threads: options.threads ?? Parallel.processorCount,
+            runs: runs,
             medians: medians)
         let output = StandardOutput()
         try output.write(json ? report.json : report.table)

@@ -90,7 +90,7 @@ struct InputScanner {
             let status = try FileStatus(of: path)
             guard status.kind == .folder else {
                 roots.append(path.folder)
-                return addFile(path, status)
+                return inputs.append(Self.file(path, status))
             }
             roots.append(path)
             let count = inputs.count
@@ -103,19 +103,30 @@ struct InputScanner {
         }
     }
 
-    private mutating func addFile(_ path: FilePath, _ status: FileStatus) {
+    /// The image at `path`, which another file names; whatever is wrong with it becomes its problem.
+    static func image(at path: FilePath) -> Input {
+        do {
+            let status = try FileStatus(of: path)
+            guard status.kind != .folder else { throw FileError(path: path.text, action: "read", systemCode: EISDIR) }
+            return file(path, status)
+        } catch {
+            return Input(path: path, problem: explain(error, path))
+        }
+    }
+
+    private static func file(_ path: FilePath, _ status: FileStatus) -> Input {
         var input = Input(path: path, identity: status.identity)
         if status.kind != .regular {
             input.problem = Failure(
                 code: "not_a_file", "\(path.text): expected a file or folder, found a device, pipe or socket")
         } else {
             do {
-                if case .image(let kind) = Content(firstBytes: try Self.firstBytes(of: path)) { input.kind = kind }
+                if case .image(let kind) = Content(firstBytes: try firstBytes(of: path)) { input.kind = kind }
             } catch {
                 input.problem = Failure(error)
             }
         }
-        inputs.append(input)
+        return input
     }
 
     /// Links are followed; a folder that is reached twice is read once, so loops end.
@@ -159,7 +170,7 @@ struct InputScanner {
                     }
                 case .link, .other:
                     if promisesImage {
-                        addFile(path, status)
+                        inputs.append(Self.file(path, status))
                     } else {
                         skippedFiles += 1
                     }

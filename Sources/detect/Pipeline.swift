@@ -4,13 +4,40 @@
 import DeformDETR
 import Tensors
 
+/// What is looked for in each image of a run, and what is kept of it.
+struct ImagePlan: Sendable {
+    let files: ImageFiles
+    /// Only detections with a score above it.
+    let threshold: Float
+    /// At most this many.
+    let topK: Int
+    /// Wanted classes; nil for all.
+    let classes: Set<Int>?
+    /// Whether decoded images are needed after the network has seen them.
+    let keepsOriginals: Bool
+    /// Whether it must be known where the network looked for each detection.
+    let findsAttention: Bool
+}
+
+/// Takes the results of a run, in input order. Used by one thread at a time.
+protocol ResultSink: AnyObject {
+    /// Takes one input's result.
+    ///
+    /// - Parameter original: the decoded image, if the plan keeps it.
+    /// - Returns: false when the run cannot go on.
+    func write(_ record: ImageRecord, original: Image?) -> Bool
+
+    /// Says how the run went.
+    func finish(isInterrupted: Bool) -> RunSummary
+}
+
 /// Runs all inputs through the detector.
 struct Pipeline {
     let detector: Detector
-    let options: PredictOptions
-    /// Wanted classes; nil for all.
-    let classes: Set<Int>?
+    let plan: ImagePlan
     let inputs: [Input]
+    /// The inputs' numbers in COCO results.
+    let imageIDs: [Int]
 
     /// An input on its way to the network.
     private struct Prepared: Sendable {
@@ -37,7 +64,7 @@ struct Pipeline {
     /// Runs on the calling thread, where the network stays: its thread pool belongs to one thread.
     ///
     /// - Returns: how the run ended.
-    func run(_ writer: ResultWriter, record: ((String, Tensor) -> Void)? = nil) -> ResultWriter.Summary {
+    func run(_ writer: any ResultSink, record: ((String, Tensor) -> Void)? = nil) -> RunSummary {
         let prepared = Channel<Prepared>(maximumCount: 4, maximumCost: Self.waitingBytes)
         let detected = Channel<Detected>(maximumCount: 4, maximumCost: Self.waitingBytes)
         let reading = BackgroundTask("detect.read") { read(into: prepared) }
@@ -48,11 +75,10 @@ struct Pipeline {
                 guard writer.write(next.record, original: next.original) else { return detected.cancel() }
             }
         }
-        let numbers = ImageNumbers.numbers(of: inputs)
         while !Interruption.isRequested, let next = prepared.receive() {
             let original = try? next.result.get().original
             let result = ImageRecord(
-                input: inputs[next.index], index: next.index, imageID: numbers[next.index],
+                input: inputs[next.index], index: next.index, imageID: imageIDs[next.index],
                 result: detect(next.result, record: record))
             guard detected.send(Detected(record: result, original: original), cost: byteCount(original)) else { break }
         }
@@ -76,9 +102,9 @@ struct Pipeline {
         var times = Times()
         let image: Image
         let prepared: Detector.PreparedImage
-        (image, times.decode) = try timed { try options.images.read(input) }
+        (image, times.decode) = try timed { try plan.files.read(input) }
         (prepared, times.preprocess) = timed { detector.prepare(image) }
-        return Ready(original: options.keepsOriginals ? image : nil, prepared: prepared, times: times)
+        return Ready(original: plan.keepsOriginals ? image : nil, prepared: prepared, times: times)
     }
 
     private func detect(
@@ -89,14 +115,14 @@ struct Pipeline {
             var times = ready.times
             let (detections, attention): ([Detection], [DetectionAttention])
             ((detections, attention), times.network) = try timed {
-                guard options.showsAttention else {
+                guard plan.findsAttention else {
                     let found = try detector.detect(
-                        in: ready.prepared, threshold: options.threshold, topK: options.topK, classes: classes,
+                        in: ready.prepared, threshold: plan.threshold, topK: plan.topK, classes: plan.classes,
                         record: record)
                     return (found, [])
                 }
                 let found = try detector.detectWithAttention(
-                    in: ready.prepared, threshold: options.threshold, topK: options.topK, classes: classes,
+                    in: ready.prepared, threshold: plan.threshold, topK: plan.topK, classes: plan.classes,
                     record: record)
                 return (found.map(\.detection), found.map(\.attention))
             }

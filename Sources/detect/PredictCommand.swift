@@ -9,7 +9,7 @@ struct PredictCommand: RunnableCommand {
         abstract: "Find objects in images (the default command).",
         usage: """
             detect <input> ... --weights <file> [options]
-            detect convert | inspect | bench ...  (see detect help <command>)
+            detect convert | inspect | bench | eval ...  (see detect help <command>)
             """,
         discussion: """
             Inputs are JPEG and PNG files and folders of them, told apart by content. \
@@ -74,6 +74,11 @@ struct NetworkArguments: ParsableArguments {
         completion: .file())
     var weights: String
 
+    @OptionGroup var settings: NetworkSettings
+}
+
+/// How a network is loaded and runs.
+struct NetworkSettings: ParsableArguments {
     @Option(
         help: ArgumentHelp("A config.json that overrides what is found in or beside the weights.", valueName: "file"),
         completion: .file())
@@ -92,7 +97,11 @@ struct NetworkArguments: ParsableArguments {
 /// What the network is told and shown.
 struct ModelArguments: ParsableArguments {
     @OptionGroup var network: NetworkArguments
+    @OptionGroup var view: ViewArguments
+}
 
+/// What a network is told of its classes, and the size that it sees images at.
+struct ViewArguments: ParsableArguments {
     @Option(
         help: ArgumentHelp(
             "Class names: a name a line, a JSON array, {\"0\": \"name\"}, or a config.json.", valueName: "file"),
@@ -126,6 +135,11 @@ struct InputArguments: ParsableArguments {
     @Flag(name: .customShort("0"), help: "The list on standard input has NUL between paths instead of new lines.")
     var nulSeparated = false
 
+    @OptionGroup var decoding: DecodingArguments
+}
+
+/// How images are decoded.
+struct DecodingArguments: ParsableArguments {
     @Option(help: "The camera's orientation tag.")
     var exif: DecodingOptions.ExifOrientation = .apply
 

@@ -44,7 +44,8 @@ struct PredictOptions: Sendable {
         if isNULSeparated, lists == 0 { throw UsageError("-0 is for a list on standard input: add - to the inputs") }
         if inputs.contains("") { throw UsageError("input: expected a path, found an empty argument") }
 
-        model = try ModelOptions(arguments.model)
+        let network = arguments.model.network
+        model = try ModelOptions(weights: network.weights, settings: network.settings, view: arguments.model.view)
         threshold = choice.threshold
         guard 0...1 ~= threshold else {
             throw UsageError("--threshold: expected a number from 0 to 1, found \(threshold)")
@@ -57,11 +58,8 @@ struct PredictOptions: Sendable {
         }
 
         let lineWidth = try output.lineWidth.map { try Self.number($0, "--line-width", 1...1000) }
-        let maximumPixels = try Self.number(input.maxPixels, "--max-pixels", 1...65_535 * 65_535)
         images = ImageFiles(
-            decoding: DecodingOptions(
-                maximumPixels: maximumPixels, exifOrientation: input.exif,
-                allowsTruncated: input.allowTruncated),
+            decoding: try DecodingOptions(input.decoding),
             annotation: AnnotationStyle(
                 lineWidth: lineWidth, showsLabels: !output.noLabels, showsScores: !output.noScores))
 
@@ -74,10 +72,8 @@ struct PredictOptions: Sendable {
         dump = output.dump
         if dump == "" { throw UsageError("--dump: expected a file, found an empty argument") }
 
-        let message = arguments.message
-        if message.quiet, message.verbose { throw UsageError("--quiet and --verbose exclude each other") }
-        messageLevel = message.quiet ? .quiet : message.verbose ? .verbose : .normal
-        color = message.color
+        messageLevel = try Messages.Level(arguments.message)
+        color = arguments.message.color
     }
 
     /// - Throws: ``UsageError`` when `value` lies outside `range`.
@@ -86,6 +82,30 @@ struct PredictOptions: Sendable {
             throw UsageError("\(option): expected \(range.lowerBound) to \(range.upperBound), found \(value)")
         }
         return value
+    }
+}
+
+extension Messages.Level {
+    /// - Throws: ``UsageError``.
+    init(_ arguments: MessageArguments) throws {
+        if arguments.quiet, arguments.verbose { throw UsageError("--quiet and --verbose exclude each other") }
+        self = arguments.quiet ? .quiet : arguments.verbose ? .verbose : .normal
+    }
+}
+
+extension DecodingOptions {
+    /// - Throws: ``UsageError``.
+    init(_ arguments: DecodingArguments) throws {
+        self.init(
+            maximumPixels: try PredictOptions.number(arguments.maxPixels, "--max-pixels", 1...65_535 * 65_535),
+            exifOrientation: arguments.exif, allowsTruncated: arguments.allowTruncated)
+    }
+}
+
+extension NetworkSettings {
+    /// - Throws: ``UsageError``.
+    func checkedThreads() throws -> Int? {
+        try threads.map { try PredictOptions.number($0, "--threads", 1...1024) }
     }
 }
 
@@ -99,27 +119,27 @@ struct ModelOptions: Sendable {
     let allowsNonfinite: Bool
 
     /// - Throws: ``UsageError``.
-    init(_ arguments: ModelArguments) throws {
+    init(weights: String, settings: NetworkSettings, view: ViewArguments) throws {
         // Larger images than this need more memory than computers have.
-        let size = try PredictOptions.number(arguments.size, "--size", 32...4096)
-        let maximumSize = try PredictOptions.number(arguments.maxSize, "--max-size", 32...8192)
+        let size = try PredictOptions.number(view.size, "--size", 32...4096)
+        let maximumSize = try PredictOptions.number(view.maxSize, "--max-size", 32...8192)
         guard size <= maximumSize else {
             throw UsageError("--size \(size) is above --max-size \(maximumSize); give a larger --max-size, too")
         }
         try self.init(
-            arguments.network, names: arguments.names,
+            weights: weights, settings: settings, names: view.names,
             preprocessing: Preprocessing(shorterSide: size, longestSide: maximumSize))
     }
 
     /// - Throws: ``UsageError``.
-    init(_ arguments: NetworkArguments, names: String? = nil, preprocessing: Preprocessing) throws {
-        try arguments.precision.checkSupported("--precision")
-        weights = arguments.weights
-        configuration = arguments.config
+    init(weights: String, settings: NetworkSettings, names: String? = nil, preprocessing: Preprocessing) throws {
+        try settings.precision.checkSupported("--precision")
+        self.weights = weights
+        configuration = settings.config
         namesFile = names
         self.preprocessing = preprocessing
-        threads = try arguments.threads.map { try PredictOptions.number($0, "--threads", 1...1024) }
-        allowsNonfinite = arguments.allowNonfinite
+        threads = try settings.checkedThreads()
+        allowsNonfinite = settings.allowNonfinite
     }
 
     /// The files that are read for the model.

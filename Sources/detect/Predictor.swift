@@ -41,14 +41,18 @@ struct Predictor {
             "\(options.model.weights): \(detector.model.configuration.summary); loaded in \(decimal(milliseconds, 0)) ms"
         )
         let classes = try options.classes.map { try ClassSelection.ids(for: $0, among: detector.classNames) }
-        let pipeline = Pipeline(detector: detector, options: options, classes: classes, inputs: inputs)
+        let plan = ImagePlan(
+            files: options.images, threshold: options.threshold, topK: options.topK, classes: classes,
+            keepsOriginals: options.keepsOriginals, findsAttention: options.showsAttention)
+        let pipeline = Pipeline(
+            detector: detector, plan: plan, inputs: inputs, imageIDs: ImageNumbers.numbers(of: inputs))
         let writer = ResultWriter(options: options, names: names, total: inputs.count, messages: messages)
         return try Interruption.guarded {
             try writer.begin()
             let dump = options.dump.map(TensorDump.init)
             let summary = pipeline.run(writer, record: dump?.record)
             if summary.succeeded > 0 { try dump?.write() }
-            return status(of: summary)
+            return summary.exitStatus
         }
     }
 
@@ -106,13 +110,6 @@ struct Predictor {
             let record = ImageRecord(input: input, index: index, imageID: index + 1, result: .failure(problem))
             guard writer.write(record, original: nil) else { break }
         }
-        return status(of: writer.finish(isInterrupted: false))
-    }
-
-    private func status(of summary: ResultWriter.Summary) -> Int32 {
-        if summary.fatal is ClosedPipe { return ExitStatus.success.rawValue }
-        if Interruption.isRequested { return Interruption.exitStatus }
-        if summary.fatal != nil || summary.succeeded == 0 { return ExitStatus.nothingDone.rawValue }
-        return (summary.failed == 0 ? ExitStatus.success : .someFailed).rawValue
+        return writer.finish(isInterrupted: false).exitStatus
     }
 }

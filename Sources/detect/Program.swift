@@ -26,8 +26,8 @@ enum Program {
             }
             exit(run { try write(help) })
         }
-        if let name = arguments.first, ["eval", "train"].contains(name), access(name, F_OK) != 0 {
-            exit(run { throw UsageError("detect \(name) is not in this version, and no file has that name") })
+        if arguments.first == "train", access("train", F_OK) != 0 {
+            exit(run { throw UsageError("detect train is not in this version, and no file has that name") })
         }
         do {
             var command = try DetectCommand.parseAsRoot(arguments)
@@ -79,7 +79,9 @@ struct DetectCommand: ParsableCommand {
         commandName: "detect",
         abstract: "Find objects in images with a Deformable DETR.",
         version: version,
-        subcommands: [PredictCommand.self, ConvertCommand.self, InspectCommand.self, BenchCommand.self],
+        subcommands: [
+            PredictCommand.self, ConvertCommand.self, InspectCommand.self, BenchCommand.self, EvalCommand.self,
+        ],
         defaultSubcommand: PredictCommand.self)
 }
 

@@ -5,35 +5,20 @@ import DeformDETR
 import Tensors
 
 /// Writes each input's result. Used by one thread at a time.
-final class ResultWriter {
-    /// How a run ended.
-    struct Summary {
-        /// Inputs with a result.
-        let succeeded: Int
-        /// Inputs without.
-        let failed: Int
-        /// What ended the run before its time.
-        let fatal: (any Error)?
-    }
-
+final class ResultWriter: ResultSink {
     private let options: PredictOptions
     private let names: OutputNames
-    private let total: Int
     private let messages: Messages
+    private let report: RunReport
     private let output = StandardOutput()
     private var records: any RecordFormat
-
-    private var succeeded = 0
-    private var failed = 0
-    private var detectionCount = 0
-    private var times = Times()
     private var fatal: (any Error)?
 
     init(options: PredictOptions, names: OutputNames, total: Int, messages: Messages) {
         self.options = options
         self.names = names
-        self.total = total
         self.messages = messages
+        report = RunReport(total: total, messages: messages)
         records = options.format.records
     }
 
@@ -41,8 +26,7 @@ final class ResultWriter {
     func begin() throws {
         try output.write(records.beginning)
         try output.flush()
-        messages.beginProgress(of: total)
-        messages.showProgress(0)
+        report.begin()
     }
 
     /// Writes all that belongs to one input.
@@ -59,18 +43,7 @@ final class ResultWriter {
             fatal = error
             return false
         }
-        let path = record.input.path.text
-        switch record.result {
-        case .success(let content):
-            succeeded += 1
-            detectionCount += content.detections.count
-            times += content.times
-            messages.detail("\(path): \(Self.description(of: content.times))")
-        case .failure(let failure):
-            failed += 1
-            messages.error("\(path): \(failure.message(about: path))")
-        }
-        messages.showProgress(succeeded + failed)
+        report.count(record)
         return true
     }
 
@@ -114,7 +87,7 @@ final class ResultWriter {
     }
 
     /// Completes the document and says how it went.
-    func finish(isInterrupted: Bool) -> Summary {
+    func finish(isInterrupted: Bool) -> RunSummary {
         messages.endProgress()
         do {
             // After a failed write to standard output this fails again, which changes nothing.
@@ -123,31 +96,7 @@ final class ResultWriter {
         } catch {
             fatal = fatal ?? error
         }
-        let done = succeeded + failed
-        if fatal is ClosedPipe { return Summary(succeeded: succeeded, failed: failed, fatal: fatal) }
-        if let fatal { messages.error("\(fatal); stopped after \(done) of \(counted(total, "image"))") }
-        if isInterrupted { messages.error("interrupted after \(done) of \(counted(total, "image"))") }
-        if done > 0 { messages.note(summary) }
-        return Summary(succeeded: succeeded, failed: failed, fatal: fatal)
-    }
-
-    /// One line: counts, mean times, where the results are.
-    private var summary: String {
-        var parts = [counted(succeeded + failed, "image") + (failed > 0 ? ", \(failed) failed" : "")]
-        parts.append(counted(detectionCount, "detection"))
-        if succeeded > 0 {
-            let count = Double(succeeded)
-            let mean = Times(
-                decode: times.decode / count, preprocess: times.preprocess / count, network: times.network / count,
-                write: times.write / count)
-            parts.append("mean " + Self.description(of: mean))
-        }
-        if succeeded > 0, options.writesFiles { parts.append("results in \(options.folder.path)") }
-        return parts.joined(separator: "; ")
-    }
-
-    private static func description(of times: Times) -> String {
-        "decode \(decimal(times.decode, 1)) ms, preprocess \(decimal(times.preprocess, 1)) ms, "
-            + "network \(decimal(times.network, 1)) ms, write \(decimal(times.write, 1)) ms"
+        return report.finish(
+            fatal: fatal, isInterrupted: isInterrupted, folder: options.writesFiles ? options.folder.path : nil)
     }
 }

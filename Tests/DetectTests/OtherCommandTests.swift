@@ -124,7 +124,7 @@ import Testing
         #expect(result.error.contains("c.json"))
     }
 
-    @Test(arguments: ["convert", "inspect", "bench"])
+    @Test(arguments: ["convert", "inspect", "bench", "eval"])
     func help(_ command: String) throws {
         for arguments in [[command, "--help"], ["help", command]] {
             let result = try Command.run(arguments, in: TemporaryFolder())
