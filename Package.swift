@@ -18,6 +18,7 @@ let package = Package(
     targets: [
         // C: system libraries behind status codes, and the loops that need run-time instruction-set dispatch.
         .target(name: "COneDNN", linkerSettings: [.linkedLibrary("dnnl")]),
+        .target(name: "CZint", linkerSettings: [.linkedLibrary("zint")]),
         .systemLibrary(
             name: "CFreeType", pkgConfig: "freetype2",
             providers: [.apt(["libfreetype-dev", "pkg-config"]), .brew(["freetype"])]),
@@ -52,13 +53,13 @@ let package = Package(
         .target(name: "Training", dependencies: ["Boxes", "DeformDETR", "Layers", "Matcher", "Tensors"]),
 
         // The shipped detector's images.
-        .target(name: "CodeImages", dependencies: ["Boxes", "Images"]),
+        .target(name: "CodeImages", dependencies: ["Boxes", "CZint", "Images", "Tensors"]),
 
         // The command.
         .executableTarget(
             name: "detect",
             dependencies: [
-                "DeformDETR", "Checkpoint", "Layers", "Tensors",
+                "DeformDETR", "Checkpoint", "CodeImages", "Layers", "Tensors",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ]),
 

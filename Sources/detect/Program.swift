@@ -79,7 +79,7 @@ struct DetectCommand: ParsableCommand {
         commandName: "detect",
         abstract: "Find objects in images with a Deformable DETR.",
         version: version,
-        subcommands: [PredictCommand.self, ConvertCommand.self, InspectCommand.self, BenchCommand.self],
+        subcommands: [PredictCommand.self, ConvertCommand.self, InspectCommand.self, BenchCommand.self, SynthesizeCommand.self],
         defaultSubcommand: PredictCommand.self)
 }
 
