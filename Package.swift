@@ -92,9 +92,12 @@ let package = Package(
                 "Training", "Boxes", "Checkpoint", "DeformDETR", "Layers", "Matcher", "Tensors", "TestSupport",
             ],
             exclude: ["Golden"]),
-        .testTarget(name: "CodeImagesTests", dependencies: ["CodeImages", "Boxes", "Images", "TestSupport"]),
+        .testTarget(
+            name: "CodeImagesTests", dependencies: ["CodeImages", "Boxes", "CZint", "Images", "Tensors", "TestSupport"]),
         .testTarget(name: "DetectTests", dependencies: ["detect", "TestSupport"]),
         .testTarget(name: "ImagesTests", dependencies: ["Images", "TestSupport"], exclude: ["Golden"]),
+        .executableTarget(
+            name: "symbol-probe", dependencies: ["Checkpoint", "CodeImages", "Images"], path: "Tests/SymbolProbe"),
         .executableTarget(name: "pixel-probe", dependencies: ["Images"], path: "Tests/PixelProbe"),
         .executableTarget(
             name: "attention-probe",

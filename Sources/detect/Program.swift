@@ -79,7 +79,9 @@ struct DetectCommand: ParsableCommand {
         commandName: "detect",
         abstract: "Find objects in images with a Deformable DETR.",
         version: version,
-        subcommands: [PredictCommand.self, ConvertCommand.self, InspectCommand.self, BenchCommand.self, SynthesizeCommand.self],
+        subcommands: [
+            PredictCommand.self, ConvertCommand.self, InspectCommand.self, BenchCommand.self, SynthesizeCommand.self,
+        ],
         defaultSubcommand: PredictCommand.self)
 }
 

@@ -4,6 +4,8 @@ import Images
 struct Camera: Sendable {
     private let defocus: Float
     private let motion: (angle: Float, length: Float)?
+    /// Mean luminance of the picture, as an automatic exposure aims at.
+    private let aim: Float
     private let gains: Tone
     private let lift: Tone
     private let contrast: Float
@@ -23,10 +25,10 @@ struct Camera: Sendable {
             random.chance(0.15)
             ? (random.value(in: 0...6.3), min(random.logarithmic(in: 2...14), max(2, moduleSide * 3))) : nil
         let isGray = random.chance(0.1)
-        let exposure = random.logarithmic(in: random.chance(0.3) ? 0.3...1.5 : 0.7...1.2)
+        aim = random.chance(0.88) ? random.logarithmic(in: 0.25...0.72) : random.logarithmic(in: 0.07...0.25)
         let warmth = isGray ? 0 : random.normal() * 0.1
         let tint = isGray ? 0 : random.normal() * 0.03
-        gains = Tone(exposure * (1 + warmth), exposure * (1 + tint), exposure * (1 - warmth), 1)
+        gains = Tone(1 + warmth, 1 + tint, 1 - warmth, 1)
         let haze = random.chance(0.2) ? random.value(in: 0...0.25) : 0
         lift = Tone(haze, haze, haze, 0)
         contrast = random.value(in: -0.35...0.8)
@@ -45,18 +47,27 @@ struct Camera: Sendable {
         if let motion { raster.blur(along: motion.angle, length: motion.length) }
         develop(&raster)
         if sharpening > 0 { raster.sharpen(strength: sharpening, sigma: 1) }
-        let bytes = raster.pixels.withBytes
-        let image = Image(width: raster.width, height: raster.height, pixels: bytes)
+        let image = Image(raster)
         let sized =
             outputWidth == raster.width && outputHeight == raster.height
             ? image : image.resized(width: outputWidth, height: outputHeight)
         return try Image(decoding: sized.jpegData(quality: quality))
     }
 
+    /// The factor that brings the mean luminance to the aim, within what a camera does.
+    private func exposure(of raster: Raster) -> Float {
+        let samples = stride(from: 0, to: raster.pixels.count, by: 37)
+        let sum = samples.reduce(Float(0)) { $0 + min(max(raster.pixels[$1].luminance, 0), 1) }
+        let mean = sum * 37 / Float(raster.pixels.count)
+        return min(max(aim / max(mean, 0.01), 0.35), 4)
+    }
+
     /// Exposure, colour, contrast, noise.
     private func develop(_ raster: inout Raster) {
         var source = RandomSource(seed: noiseSeed, stream: 0)
-        let (gains, lift, contrast, saturation) = (gains, lift, contrast, saturation)
+        let (lift, contrast, saturation) = (lift, contrast, saturation)
+        let exposure = exposure(of: raster)
+        let gains = gains * Tone(exposure, exposure, exposure, 1)
         for index in raster.pixels.indices {
             var tone = raster.pixels[index] * gains
             let luminance = tone.luminance
@@ -83,21 +94,5 @@ extension SIMD8<UInt8> {
     fileprivate init(_ bits: UInt64) {
         self.init()
         for index in 0..<8 { self[index] = UInt8(truncatingIfNeeded: bits >> UInt64(8 * index)) }
-    }
-}
-
-extension [SIMD4<Float>] {
-    /// Red, green and blue in 0...255, rounded.
-    fileprivate var withBytes: [UInt8] {
-        var bytes = [UInt8](repeating: 0, count: count * 3)
-        var place = 0
-        for tone in self {
-            let scaled = (tone * 255 + 0.5).clamped(lowerBound: .zero, upperBound: Tone(repeating: 255))
-            bytes[place] = UInt8(scaled.x)
-            bytes[place + 1] = UInt8(scaled.y)
-            bytes[place + 2] = UInt8(scaled.z)
-            place += 3
-        }
-        return bytes
     }
 }

@@ -16,17 +16,18 @@ struct Lighting: Sendable {
         let hasClouds = random.chance(0.35)
         clouds = hasClouds ? NoiseField(wavelength: size * random.logarithmic(in: 0.08...0.6), &random) : nil
         cloudStrength = random.value(in: 0.05...0.5)
-        edges = (0..<(random.chance(0.25) ? random.whole(in: 1...3) : 0)).map { _ in
+        edges = (0..<(random.chance(0.2) ? random.whole(in: 1...2) : 0)).map { _ in
             let normal = direction(random.value(in: 0...6.3))
             let place = Point(random.unit() * Float(width), random.unit() * Float(height))
             return (
                 normal, (normal * place).sum(), random.logarithmic(in: 0.004...0.3) * Float(max(width, height)),
-                random.value(in: 0.2...0.75)
+                random.value(in: 0.15...0.6)
             )
         }
         if random.chance(0.06) {
             // Blinds, branches.
-            let wavelength: Point = random.chance(0.5) ? [Float(width) * 3, Float(height) * 0.07] : [size * 0.06, size * 0.05]
+            let wavelength: Point =
+                random.chance(0.5) ? [Float(width) * 3, Float(height) * 0.07] : [size * 0.06, size * 0.05]
             bars = (NoiseField(wavelength: wavelength, &random), random.value(in: 0.2...0.7))
         } else {
             bars = nil

@@ -17,6 +17,14 @@ struct Pose: Sendable {
         /// How much light the slopes take and give.
         let shading: Float
 
+        /// - Parameter depth: the shift relative to the shorter wavelength; below 0.15, so that no two points meet.
+        init(wavelength: Point, depth: Float, shading: Float = 0, _ random: inout RandomSource) {
+            across = FractalNoise(wavelength: wavelength, octaves: 2, roughness: 0.35, &random)
+            down = FractalNoise(wavelength: wavelength, octaves: 2, roughness: 0.35, &random)
+            strength = wavelength.min() * depth
+            self.shading = shading
+        }
+
         func shift(_ point: Point) -> Point { [across(point) * strength, down(point) * strength] }
     }
 

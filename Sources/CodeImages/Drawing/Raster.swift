@@ -74,6 +74,20 @@ struct Raster: Sendable {
         pixels = [Tone](repeating: color, count: width * height)
     }
 
+    /// `[height, width, 3]`: red, green and blue in 0...255, rounded.
+    var bytes: [UInt8] {
+        var bytes = [UInt8](repeating: 0, count: pixels.count * 3)
+        var place = 0
+        for tone in pixels {
+            let scaled = (tone * 255 + 0.5).clamped(lowerBound: .zero, upperBound: Tone(repeating: 255))
+            bytes[place] = UInt8(scaled.x)
+            bytes[place + 1] = UInt8(scaled.y)
+            bytes[place + 2] = UInt8(scaled.z)
+            place += 3
+        }
+        return bytes
+    }
+
     var area: Area { Area(left: 0, top: 0, width: Float(width), height: Float(height)) }
 
     /// Bilinear between pixel centres; outside, the nearest pixel.

@@ -19,7 +19,9 @@ extension Raster {
             let scale = size / 100 * random.logarithmic(in: 0.4...3)
             paintGround(ground, color: ground.color(&random), scale: scale, &random)
         case .gradient:
-            let (first, second) = (random.pick(Ground.allCases).color(&random), random.pick(Ground.allCases).color(&random))
+            let (first, second) = (
+                random.pick(Ground.allCases).color(&random), random.pick(Ground.allCases).color(&random)
+            )
             let near = random.chance(0.6) ? first.scaled(random.value(in: 0.6...1.2)) : second
             let along = direction(random.value(in: 0...6.3)) / size
             let noise = NoiseField(wavelength: size * 0.4, &random)
@@ -41,7 +43,8 @@ extension Raster {
             paint(.material, &random)
             for _ in 0..<random.whole(in: 4...28) { paintThing(size * random.logarithmic(in: 0.04...0.6), &random) }
         case .bokeh:
-            paintGround(.night, color: random.pick([Ground.night, .dark, .colored]).color(&random), scale: size / 100, &random)
+            paintGround(
+                .night, color: random.pick([Ground.night, .dark, .colored]).color(&random), scale: size / 100, &random)
             for _ in 0..<random.whole(in: 5...60) {
                 let radius = size * random.logarithmic(in: 0.01...0.12)
                 let place = randomPlace(&random)
@@ -98,7 +101,9 @@ extension Raster {
 
     /// Rows of windows.
     private mutating func paintFacade(_ random: inout RandomSource) {
-        paintGround(.concrete, color: random.pick([Ground.concrete, .tinted, .night]).color(&random), scale: area.width / 100, &random)
+        paintGround(
+            .concrete, color: random.pick([Ground.concrete, .tinted, .night]).color(&random), scale: area.width / 100,
+            &random)
         let (columns, rows) = (random.whole(in: 3...16), random.whole(in: 3...14))
         let cell = Point(area.width / Float(columns), area.height / Float(rows))
         let share = Point(random.value(in: 0.3...0.85), random.value(in: 0.3...0.85))

@@ -32,7 +32,8 @@ extension Scene {
                 for layer in 0..<5 {
                     let share = Float(layer) / 4
                     raster.line(
-                        from: tip, to: end, width: thickness * (1 - 0.7 * share), color: skin.scaled(0.72 + 0.3 * share))
+                        from: tip, to: end, width: thickness * (1 - 0.7 * share), color: skin.scaled(0.72 + 0.3 * share)
+                    )
                 }
                 if random.chance(0.5) {
                     let nail = tip - bend * thickness * 0.12

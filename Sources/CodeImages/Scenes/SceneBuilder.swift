@@ -46,7 +46,7 @@ struct SceneBuilder {
         // From a few pixels to the whole image; more modules need more pixels to be a code at all.
         let share =
             isFirst
-            ? (random.chance(0.75) ? random.logarithmic(in: 0.12...0.95) : random.logarithmic(in: 0.02...0.3))
+            ? (random.chance(0.75) ? random.logarithmic(in: 0.16...1.05) : random.logarithmic(in: 0.02...0.3))
             : random.logarithmic(in: 0.03...0.4)
         let least = modules * (first.kind == .linear ? random.value(in: 0.65...1.3) : random.value(in: 0.8...1.8))
         let seenLength = min(max(shorter * share, least, 12), max(width, height) * 0.98)
@@ -59,7 +59,8 @@ struct SceneBuilder {
         let target = surface.symbols.first?.area ?? surface.raster.area
         let seen = Point(target.width, target.height) / oversampling
         let place = self.place(for: seen, isFirst: isFirst, &random)
-        let pose = self.pose(of: surface, design: design, anchor: target.center, place: place, 1 / oversampling, &random)
+        let pose = self.pose(
+            of: surface, design: design, anchor: target.center, place: place, 1 / oversampling, &random)
         let highlight = self.highlight(gloss: surface.gloss, near: place, &random)
         let shadow = random.chance(0.5) ? random.value(in: 0.1...0.6) : 0
         scene.add(surface, pose: pose, shadow: shadow, highlight: highlight, &random)
@@ -127,9 +128,7 @@ struct SceneBuilder {
                 let wavelength = max(size.x, size.y) * random.logarithmic(in: 0.1...0.8)
                 let folds = Point(wavelength, wavelength * random.logarithmic(in: 0.5...2))
                 pose.crumple = Pose.Crumple(
-                    across: FractalNoise(wavelength: folds, octaves: 2, roughness: 0.35, &random),
-                    down: FractalNoise(wavelength: folds, octaves: 2, roughness: 0.35, &random),
-                    strength: min(folds.x, folds.y) * random.value(in: 0.02...0.12), shading: random.value(in: 0...3))
+                    wavelength: folds, depth: random.value(in: 0.02...0.12), shading: random.value(in: 0...3), &random)
             }
             return pose
         }
@@ -161,7 +160,9 @@ struct SceneBuilder {
                 let height = letter * random.value(in: 3...14)
                 let column = Area(
                     left: size * 0.05, top: y, width: size * random.value(in: 0.6...1.1), height: height)
-                let decorations: [(Decoration, Float)] = [(.textBlock, 12), (.headline, 1), (.table, 1), (.picture, 0.5)]
+                let decorations: [(Decoration, Float)] = [
+                    (.textBlock, 12), (.headline, 1), (.table, 1), (.picture, 0.5),
+                ]
                 raster.decorate(random.pick(weighted: decorations), in: column, ink: ink, fonts: fonts, &random)
                 y += height + letter * random.value(in: 0.3...2)
             }

@@ -16,11 +16,15 @@ extension Raster {
         case .headline:
             let size = min(area.height * 0.8, area.width / 4)
             style.isBold = random.chance(0.6)
-            set([SymbolContent.words(random.whole(in: 1...3), &random)], in: area, size: size, style: style, fonts, &random)
+            set(
+                [SymbolContent.words(random.whole(in: 1...3), &random)], in: area, size: size, style: style, fonts,
+                &random)
         case .number:
             let size = min(area.height * 0.85, area.width / 3)
             let number = SymbolContent.digits(random.whole(in: 1...4), &random)
-            let text = random.pick(["\(number).99", "€ \(number),49", "\(number)", "LOT \(number)", "No. \(number)", "$\(number)"])
+            let text = random.pick([
+                "\(number).99", "€ \(number),49", "\(number)", "LOT \(number)", "No. \(number)", "$\(number)",
+            ])
             set([text], in: area, size: size, style: style, fonts, &random)
         case .textBlock, .smallPrint:
             let lineCount = decoration == .smallPrint ? random.value(in: 8...24) : random.value(in: 2...9)

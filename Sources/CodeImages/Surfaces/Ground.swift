@@ -25,7 +25,8 @@ enum Ground: Sendable, CaseIterable {
                 random.value(in: 0.03...0.12), saturation: random.value(in: 0.2...0.75),
                 value: random.value(in: 0.25...0.85))
         case .cloth: Tone.hue(random.unit(), saturation: random.value(in: 0...0.8), value: random.value(in: 0.1...0.95))
-        case .concrete: Tone.hue(random.unit(), saturation: random.value(in: 0...0.12), value: random.value(in: 0.3...0.85))
+        case .concrete:
+            Tone.hue(random.unit(), saturation: random.value(in: 0...0.12), value: random.value(in: 0.3...0.85))
         case .skinLike:
             Tone.hue(
                 random.value(in: 0.02...0.09), saturation: random.value(in: 0.2...0.6),
@@ -43,9 +44,11 @@ extension Raster {
         let scale = max(scale, 0.5)
         switch ground {
         case .paper, .tinted, .dark, .skinLike, .night, .colored, .plastic:
-            grain(color, wavelength: [scale * 60, scale * 60], octaves: 2, strength: random.value(in: 0...0.1), &random)
+            grain(
+                color, wavelength: [scale * 60, scale * 60], octaves: 2, strength: random.value(in: 0...0.1), &random)
         case .kraft:
-            grain(color, wavelength: [scale * 12, scale * 2], octaves: 3, strength: random.value(in: 0.05...0.2), &random)
+            grain(
+                color, wavelength: [scale * 12, scale * 2], octaves: 3, strength: random.value(in: 0.05...0.2), &random)
         case .metal:
             let along: Point = random.chance(0.5) ? [scale * 60, scale * 0.7] : [scale * 5, scale * 5]
             grain(color, wavelength: along, octaves: 3, strength: random.value(in: 0.05...0.4), &random)

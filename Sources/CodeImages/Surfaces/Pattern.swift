@@ -128,7 +128,9 @@ extension Raster {
             let noise = NoiseField(wavelength: cell * 3, &random)
             paint(in: area) { point in
                 let spot = place(point)
-                return (light.mixed(with: dark, share: stripe(spot.y + noise(spot) * cell, period: cell, share: 0.4)), 1)
+                return (
+                    light.mixed(with: dark, share: stripe(spot.y + noise(spot) * cell, period: cell, share: 0.4)), 1
+                )
             }
         case .mosaic:
             let colors = (0..<6).map { _ in Ground.colored.color(&random) }
@@ -143,9 +145,11 @@ extension Raster {
             center += [random.normal(), random.normal()]
             while start < 6.2 {
                 let end = start + random.value(in: 0.3...1.2)
-                let corners = [center] + (0...6).map { step in
-                    center + direction(start + (end - start) * Float(step) / 6) * side / 2.2
-                }
+                let corners =
+                    [center]
+                    + (0...6).map { step in
+                        center + direction(start + (end - start) * Float(step) / 6) * side / 2.2
+                    }
                 let color = Ground.colored.color(&random)
                 fillConvex(corners, color: { _ in color })
                 start = end
@@ -162,7 +166,8 @@ extension Raster {
         for row in 0..<Int(area.height / cell) {
             for column in 0..<Int(area.width / cell) where !random.chance(filled) {
                 let square = Area(
-                    left: area.left + Float(column) * cell, top: area.top + Float(row) * cell, width: cell, height: cell)
+                    left: area.left + Float(column) * cell, top: area.top + Float(row) * cell, width: cell, height: cell
+                )
                 fill(square.expanded(by: -max(0.5, cell * 0.04)), color: light)
                 if hasLetters, random.chance(0.6), cell > 8 {
                     text(

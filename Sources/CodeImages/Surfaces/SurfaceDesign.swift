@@ -43,7 +43,7 @@ struct SurfaceDesign: Sendable {
         SurfaceDesign(
             weight: 10, ratio: 1.4...4, aspect: 0.4...1.4, grounds: [.kraft, .kraft, .paper, .colored, .tinted],
             decorations: [.headline, .textBlock, .icons, .logo, .frame, .number, .band, .smallPrint],
-            decorationCount: 1...7, codeCount: 1...3, patchChance: 0.7, thicknessChance: 0.8),
+            decorationCount: 2...10, codeCount: 1...3, patchChance: 0.7, thicknessChance: 0.8),
         // Packages of food, medicine, cosmetics.
         SurfaceDesign(
             weight: 14, ratio: 1.4...4, aspect: 0.4...2,
@@ -51,24 +51,26 @@ struct SurfaceDesign: Sendable {
             decorations: [
                 .headline, .textBlock, .smallPrint, .smallPrint, .logo, .icons, .band, .picture, .table, .pattern,
             ],
-            decorationCount: 2...10, codeCount: 1...2, patchChance: 0.85, cornerRadius: 0...0.08, bendChance: 0.2,
+            decorationCount: 4...16, codeCount: 1...2, patchChance: 0.85, cornerRadius: 0...0.08, bendChance: 0.2,
             crumpleChance: 0.3, thicknessChance: 0.35, gloss: 0...0.9, colorChance: 0.25),
         // Bottles, cans, cups, tubes.
         SurfaceDesign(
-            weight: 9, ratio: 1.4...3.2, aspect: 0.5...2, grounds: [.colored, .paper, .plastic, .dark, .metal, .tinted],
+            weight: 9, ratio: 1.4...3.2, aspect: 0.5...2,
+            grounds: [.colored, .paper, .plastic, .dark, .metal, .tinted],
             decorations: [.headline, .textBlock, .smallPrint, .logo, .band, .icons, .picture, .number],
-            decorationCount: 1...8, codeCount: 1...2, patchChance: 0.8, bendChance: 1, gloss: 0.1...1, colorChance: 0.2,
+            decorationCount: 3...12, codeCount: 1...2, patchChance: 0.8, bendChance: 1, gloss: 0.1...1,
+            colorChance: 0.2,
             turnChance: 0.3),
         // Receipts, tickets, boarding passes, invoices.
         SurfaceDesign(
             weight: 8, ratio: 1.3...4.5, aspect: 0.3...3, grounds: [.paper, .paper, .tinted],
-            decorations: [.textBlock, .smallPrint, .table, .headline, .number, .form, .logo], decorationCount: 3...10,
+            decorations: [.textBlock, .smallPrint, .table, .headline, .number, .form, .logo], decorationCount: 4...14,
             codeCount: 1...2, crumpleChance: 0.4, colorChance: 0.06),
         // Pages of books and letters.
         SurfaceDesign(
-            weight: 10, ratio: 1.8...5.5, aspect: 0.6...1.5, grounds: [.paper, .paper, .tinted],
+            weight: 10, ratio: 2.2...6, aspect: 0.6...1.5, grounds: [.paper, .paper, .tinted],
             decorations: [.textBlock, .textBlock, .smallPrint, .headline, .picture, .table, .handwriting, .form],
-            decorationCount: 4...12, codeCount: 1...2, bendChance: 0.1, crumpleChance: 0.25, colorChance: 0.1),
+            decorationCount: 6...18, codeCount: 1...2, bendChance: 0.1, crumpleChance: 0.25, colorChance: 0.1),
         // Cards, badges, passes, signs, posters.
         SurfaceDesign(
             weight: 10, ratio: 1.3...4, aspect: 0.5...1.7,

@@ -75,7 +75,7 @@ struct SurfacePainter {
             let area = Area(
                 left: room.left + (room.width - size.x) * random.unit(),
                 top: room.top + (room.height - size.y) * random.unit(), width: size.x, height: size.y)
-            var style = SymbolStyle.random(symbol, modulePixels: module, &random)
+            var style = SymbolStyle.random(symbol, &random)
             let claim = area.expanded(by: style.quietZone * module)
             if !isFirst, occupied.contains(where: { $0.overlaps(claim) }) { continue }
             if isFirst, attempt < 6, !raster.area.contains([claim.left, claim.top]) { continue }
@@ -178,7 +178,9 @@ struct SurfacePainter {
         let ink: Tone =
             ground.luminance > 0.45
             ? .gray(random.value(in: 0...0.3)) : .gray(random.value(in: 0.7...1))
-        for _ in 0..<random.whole(in: design.decorationCount) {
+        // Small things have no room for much.
+        let count = Float(random.whole(in: design.decorationCount)) * min(1.6, max(width, height) / 160)
+        for _ in 0..<Int(count) {
             let decoration = random.pick(design.decorations)
             for attempt in 0..<8 {
                 let shrink = 1 - 0.08 * Float(attempt)

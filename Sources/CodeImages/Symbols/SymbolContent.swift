@@ -53,7 +53,9 @@ struct SymbolContent {
     /// GS1 element strings in zint's brackets.
     static func gs1(_ random: inout RandomSource) -> String {
         var text = "[01]" + withCheckDigit(digits(13, &random))
-        if random.chance(0.5) { text += "[17]2\(random.whole(in: 6...9))0\(random.whole(in: 1...9))1\(random.whole(in: 0...9))" }
+        if random.chance(0.5) {
+            text += "[17]2\(random.whole(in: 6...9))0\(random.whole(in: 1...9))1\(random.whole(in: 0...9))"
+        }
         if random.chance(0.6) { text += "[10]" + serial(random.whole(in: 3...10), &random) }
         if random.chance(0.3) { text += "[21]" + serial(random.whole(in: 4...14), &random) }
         return text

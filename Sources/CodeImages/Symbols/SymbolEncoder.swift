@@ -32,22 +32,29 @@ public struct SymbolError: DiagnosedError, Equatable {
 }
 
 /// What to encode, and how.
-struct SymbolRequest: Sendable, Equatable {
-    let symbology: CZintSymbology
-    var content: String
+package struct SymbolRequest: Sendable, Equatable {
+    package let symbology: CZintSymbology
+    package var content: String
     /// Zint's three options; 0 for defaults.
-    var options: SIMD3<Int32> = .zero
-    var isGS1 = false
+    package var options: SIMD3<Int32> = .zero
+    package var isGS1 = false
+
+    package init(symbology: CZintSymbology, content: String, options: SIMD3<Int32> = .zero, isGS1: Bool = false) {
+        self.symbology = symbology
+        self.content = content
+        self.options = options
+        self.isGS1 = isGS1
+    }
 }
 
 /// The dark and light modules of a symbol, without quiet zone.
-struct ModuleMatrix: Sendable, Equatable {
-    let columns: Int
-    let rows: Int
+package struct ModuleMatrix: Sendable, Equatable {
+    package let columns: Int
+    package let rows: Int
     /// `[rows, columns]`, true for dark.
-    let modules: [Bool]
+    package let modules: [Bool]
     /// In modules, each positive; a linear code's height is chosen where it is drawn.
-    let rowHeights: [Float]
+    package let rowHeights: [Float]
 
     init(columns: Int, rows: Int, modules: [Bool], rowHeights: [Float]) {
         precondition(modules.count == columns * rows && rowHeights.count == rows, "a matrix of \(columns)x\(rows)")
@@ -69,10 +76,10 @@ struct ModuleMatrix: Sendable, Equatable {
 }
 
 /// Zint behind a Swift face. Its encoders keep no state between calls, so any number of threads may encode.
-enum SymbolEncoder {
+package enum SymbolEncoder {
     /// - Returns: the modules, and the text that people read below linear codes.
     /// - Throws: ``SymbolError``.
-    static func encode(_ request: SymbolRequest) throws(SymbolError) -> (matrix: ModuleMatrix, text: String) {
+    package static func encode(_ request: SymbolRequest) throws(SymbolError) -> (matrix: ModuleMatrix, text: String) {
         var raw = CZintRequest(
             symbology: Int32(request.symbology.rawValue),
             options: (request.options.x, request.options.y, request.options.z), is_gs1: request.isGS1 ? 1 : 0)

@@ -27,8 +27,7 @@ struct SymbolStyle: Sendable {
     /// Lines along which the printer left ink out, as shares of the symbol's width (or height).
     var missingLines: [(position: Float, width: Float, isHorizontal: Bool)] = []
 
-    /// - Parameter modulePixels: the printed module's size in pixels.
-    static func random(_ symbol: CodeSymbol, modulePixels: Float, _ random: inout RandomSource) -> SymbolStyle {
+    static func random(_ symbol: CodeSymbol, _ random: inout RandomSource) -> SymbolStyle {
         var style = SymbolStyle()
         switch symbol.kind {
         case .qrCode where random.chance(0.16):
