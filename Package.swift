@@ -94,7 +94,7 @@ let package = Package(
             exclude: ["Golden"]),
         .testTarget(
             name: "CodeImagesTests", dependencies: ["CodeImages", "Boxes", "CZint", "Images", "Tensors", "TestSupport"]),
-        .testTarget(name: "DetectTests", dependencies: ["detect", "TestSupport"]),
+        .testTarget(name: "DetectTests", dependencies: ["detect", "Checkpoint", "TestSupport"]),
         .testTarget(name: "ImagesTests", dependencies: ["Images", "TestSupport"], exclude: ["Golden"]),
         .executableTarget(
             name: "symbol-probe", dependencies: ["Checkpoint", "CodeImages", "Images"], path: "Tests/SymbolProbe"),

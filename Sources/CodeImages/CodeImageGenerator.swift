@@ -52,9 +52,8 @@ public struct CodeImageGenerator: Sendable {
         var random = RandomSource(seed: seed, stream: UInt64(bitPattern: Int64(number)))
         let (width, height) = size(&random)
         // Some cameras take more pixels than they keep, some fewer than they give out.
-        let scale: Float =
-            random.chance(0.7)
-            ? 1 : random.chance(0.5) ? random.value(in: 0.45...0.95) : random.value(in: 1.05...1.4)
+        let scales: [(ClosedRange<Float>, Float)] = [(1...1, 68), (0.5...0.95, 12), (0.22...0.5, 8), (1.05...1.4, 12)]
+        let scale = random.value(in: random.pick(weighted: scales))
         let drawn = (max(32, Int(Float(width) * scale)), max(32, Int(Float(height) * scale)))
         var builder = SceneBuilder(width: drawn.0, height: drawn.1)
         try builder.build(isEmpty: random.chance(options.emptyShare), &random)

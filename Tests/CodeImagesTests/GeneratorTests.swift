@@ -66,13 +66,11 @@ import Testing
         for number in 0..<12 {
             let (image, annotation) = try Self.small.plainImage(number, kind: kind)
             let inked = try #require(Self.bounds(image) { $0 < 128 })
-            // Half a pixel of antialiasing, and a pixel of rounding at most; a light module may lie on the symbol's edge
-            // only where all of that edge is light, which no symbology allows except a Micro QR code's last column.
-            let slack: Float = kind == .qrCode ? 6 : 1.5
+            // Antialiasing and rounding to whole pixels.
             #expect(abs(inked.xMin - annotation.box.xMin) <= 1.5, "\(annotation)")
             #expect(abs(inked.yMin - annotation.box.yMin) <= 1.5, "\(annotation)")
-            #expect(abs(inked.xMax - annotation.box.xMax) <= slack, "\(annotation)")
-            #expect(abs(inked.yMax - annotation.box.yMax) <= slack, "\(annotation)")
+            #expect(abs(inked.xMax - annotation.box.xMax) <= 1.5, "\(annotation)")
+            #expect(abs(inked.yMax - annotation.box.yMax) <= 1.5, "\(annotation)")
         }
     }
 

@@ -4,7 +4,7 @@ import Images
 struct Camera: Sendable {
     private let defocus: Float
     private let motion: (angle: Float, length: Float)?
-    /// Mean luminance of the picture, as an automatic exposure aims at.
+    /// The luminance that an automatic exposure gives to the bright parts of the picture.
     private let aim: Float
     private let gains: Tone
     private let lift: Tone
@@ -25,13 +25,13 @@ struct Camera: Sendable {
             random.chance(0.15)
             ? (random.value(in: 0...6.3), min(random.logarithmic(in: 2...14), max(2, moduleSide * 3))) : nil
         let isGray = random.chance(0.1)
-        aim = random.chance(0.88) ? random.logarithmic(in: 0.25...0.72) : random.logarithmic(in: 0.07...0.25)
+        aim = random.chance(0.86) ? random.logarithmic(in: 0.62...1.25) : random.logarithmic(in: 0.2...0.62)
         let warmth = isGray ? 0 : random.normal() * 0.1
         let tint = isGray ? 0 : random.normal() * 0.03
         gains = Tone(1 + warmth, 1 + tint, 1 - warmth, 1)
         let haze = random.chance(0.2) ? random.value(in: 0...0.25) : 0
         lift = Tone(haze, haze, haze, 0)
-        contrast = random.value(in: -0.35...0.8)
+        contrast = random.value(in: -0.2...0.9)
         saturation = isGray ? 0 : random.value(in: 0.5...1.25)
         noise = random.chance(0.6) ? random.logarithmic(in: 0.002...0.03) : random.logarithmic(in: 0.01...0.09)
         colorNoise = isGray ? 0 : random.value(in: 0...1)
@@ -54,12 +54,11 @@ struct Camera: Sendable {
         return try Image(decoding: sized.jpegData(quality: quality))
     }
 
-    /// The factor that brings the mean luminance to the aim, within what a camera does.
+    /// The factor that brings the brightest twentieth to the aim, within what a camera does.
     private func exposure(of raster: Raster) -> Float {
-        let samples = stride(from: 0, to: raster.pixels.count, by: 37)
-        let sum = samples.reduce(Float(0)) { $0 + min(max(raster.pixels[$1].luminance, 0), 1) }
-        let mean = sum * 37 / Float(raster.pixels.count)
-        return min(max(aim / max(mean, 0.01), 0.35), 4)
+        let samples = stride(from: 0, to: raster.pixels.count, by: 37).map { raster.pixels[$0].luminance }.sorted()
+        let bright = samples[samples.count * 19 / 20]
+        return min(max(aim / max(bright, 0.01), 0.35), 4)
     }
 
     /// Exposure, colour, contrast, noise.

@@ -30,8 +30,8 @@ struct Pose: Sendable {
 
     let toImage: Homography
     let toSurface: Homography
-    /// The nearest and farthest a surface's corner may be, times the focal length.
-    static let nearest: Float = 0.3
+    /// How near a surface's corner may be, in focal lengths.
+    private static let nearest: Float = 0.3
     var bend: Bend?
     var crumple: Crumple?
     /// The edges of a thing's thickness: how far its back lies from its front in the image, per corner.

@@ -18,7 +18,9 @@ struct Scene: Sendable {
 
     /// Puts a surface before everything that is already there.
     ///
-    /// - Parameter light: brightness at the image's points: its own highlight and the lamp's angle.
+    /// - Parameters:
+    ///   - shadow: how dark its shadow is, 0...1.
+    ///   - highlight: what it throws back of the light.
     mutating func add(
         _ surface: Surface, pose: Pose, shadow: Float, highlight: Highlight?, _ random: inout RandomSource
     ) {
@@ -110,10 +112,8 @@ struct Scene: Sendable {
 
     /// Something opaque and convex now hides what was there.
     mutating func cover(_ corners: [Point]) {
-        var mask = Area(left: 0, top: 0, width: 0, height: 0)
-        mask = Self.bounds(of: corners)
         let center = corners.reduce(.zero, +) / Float(corners.count)
-        let (columns, rows) = raster.span(mask)
+        let (columns, rows) = raster.span(Self.bounds(of: corners))
         for row in rows {
             for column in columns {
                 let point = Point(Float(column) + 0.5, Float(row) + 0.5)
@@ -126,6 +126,16 @@ struct Scene: Sendable {
                 }
                 if isInside { owners[row * raster.width + column] = 0 }
             }
+        }
+    }
+
+    /// Whether something between these bounds would hide a good part of a symbol that is already there.
+    func wouldHideSymbol(_ bounds: Area) -> Bool {
+        symbols.contains { _, outline in
+            let other = Self.bounds(of: outline)
+            let width = min(bounds.right, other.right) - max(bounds.left, other.left)
+            let height = min(bounds.bottom, other.bottom) - max(bounds.top, other.top)
+            return width > 0 && height > 0 && width * height > 0.1 * other.width * other.height
         }
     }
 

@@ -46,7 +46,7 @@ struct SceneBuilder {
         // From a few pixels to the whole image; more modules need more pixels to be a code at all.
         let share =
             isFirst
-            ? (random.chance(0.75) ? random.logarithmic(in: 0.16...1.05) : random.logarithmic(in: 0.02...0.3))
+            ? (random.chance(0.68) ? random.logarithmic(in: 0.25...1.1) : random.logarithmic(in: 0.03...0.35))
             : random.logarithmic(in: 0.03...0.4)
         let least = modules * (first.kind == .linear ? random.value(in: 0.65...1.3) : random.value(in: 0.8...1.8))
         let seenLength = min(max(shorter * share, least, 12), max(width, height) * 0.98)
@@ -58,13 +58,27 @@ struct SceneBuilder {
             longestSide: max(width, height) * 1.5 * oversampling, fonts: fonts, &random)
         let target = surface.symbols.first?.area ?? surface.raster.area
         let seen = Point(target.width, target.height) / oversampling
-        let place = self.place(for: seen, isFirst: isFirst, &random)
-        let pose = self.pose(
+        var place = self.place(for: seen, isFirst: isFirst, &random)
+        var pose = self.pose(
             of: surface, design: design, anchor: target.center, place: place, 1 / oversampling, &random)
+        // Things rarely lie on codes; where there is no room, this one is left out.
+        var attempts = random.chance(0.1) ? 0 : 6
+        while attempts > 0, scene.wouldHideSymbol(Scene.bounds(of: pose.outline(of: surface.raster.area, steps: 4))) {
+            attempts -= 1
+            guard attempts > 0 else { return }
+            place = self.place(for: seen, isFirst: false, &random)
+            pose = self.pose(
+                of: surface, design: design, anchor: target.center, place: place, 1 / oversampling, &random)
+        }
         let highlight = self.highlight(gloss: surface.gloss, near: place, &random)
         let shadow = random.chance(0.5) ? random.value(in: 0.1...0.6) : 0
         scene.add(surface, pose: pose, shadow: shadow, highlight: highlight, &random)
-        if random.chance(0.13) {
+        if random.chance(0.12) {
+            // Held by its edges.
+            let bounds = Scene.bounds(of: pose.outline(of: surface.raster.area))
+            for _ in 0..<random.whole(in: 1...4) { scene.add(.finger, near: bounds, &random) }
+        }
+        if random.chance(0.12) {
             let bounds = Scene.bounds(of: pose.outline(of: target))
             for _ in 0..<random.whole(in: 1...2) { scene.add(.random(&random), near: bounds, &random) }
         }
@@ -153,7 +167,7 @@ struct SceneBuilder {
             let material = random.pick([Ground.paper, .paper, .tinted, .kraft])
             ground = material.color(&random)
             raster = Raster(width: Int(size * 1.2), height: Int(size * 1.2), color: ground)
-            let letter = size * random.logarithmic(in: 0.012...0.06)
+            let letter = size * random.logarithmic(in: 0.009...0.05)
             let ink = Tone.gray(random.value(in: 0...0.3))
             var y: Float = letter
             while y < raster.area.height {
@@ -161,7 +175,7 @@ struct SceneBuilder {
                 let column = Area(
                     left: size * 0.05, top: y, width: size * random.value(in: 0.6...1.1), height: height)
                 let decorations: [(Decoration, Float)] = [
-                    (.textBlock, 12), (.headline, 1), (.table, 1), (.picture, 0.5),
+                    (.textBlock, 12), (.headline, 1), (.table, 1), (.picture, 0.5), (.signs, 2),
                 ]
                 raster.decorate(random.pick(weighted: decorations), in: column, ink: ink, fonts: fonts, &random)
                 y += height + letter * random.value(in: 0.3...2)

@@ -1,6 +1,8 @@
 /// What is printed around codes.
 enum Decoration: CaseIterable, Sendable {
     case headline, textBlock, smallPrint, number, table, logo, band, frame, icons, picture, pattern, form, handwriting
+    /// Writing of no language, each sign a few strokes in a square: what the embedded font lacks looks as dense as this.
+    case signs
 }
 
 extension Raster {
@@ -53,6 +55,7 @@ extension Raster {
                 line(from: [area.left, y], to: [area.right, y], width: max(0.8, area.height / 90), color: color)
             }
         case .handwriting: paintHandwriting(in: area, &random)
+        case .signs: paintSigns(in: area, color: color, &random)
         }
     }
 
@@ -144,9 +147,31 @@ extension Raster {
         }
     }
 
+    private mutating func paintSigns(in area: Area, color: Tone, _ random: inout RandomSource) {
+        let size = max(6, area.height / random.value(in: 1...8))
+        let lineWidth = max(0.7, size * random.value(in: 0.05...0.12))
+        let (columns, rows) = (min(60, Int(area.width / size)), Int(area.height / size / 1.2))
+        for row in 0..<rows {
+            for column in 0..<columns where !random.chance(0.08) {
+                let corner = Point(area.left + Float(column) * size, area.top + Float(row) * size * 1.2)
+                for _ in 0..<random.whole(in: 3...8) {
+                    let start = corner + Point(random.unit(), random.unit()) * size * 0.85
+                    // Strokes are mostly upright or level.
+                    let reach = random.value(in: 0.2...0.8) * size
+                    let along: Point =
+                        random.chance(0.4)
+                        ? [reach, 0] : random.chance(0.6) ? [0, reach] : [reach * 0.6, reach * 0.6]
+                    let end = pointwiseMin(start + along, corner + size * 0.88)
+                    line(from: start, to: end, width: lineWidth, color: color)
+                }
+            }
+        }
+    }
+
     private mutating func paintHandwriting(in area: Area, _ random: inout RandomSource) {
         let color = Tone.hue(random.value(in: 0.55...0.72), saturation: 0.7, value: random.value(in: 0...0.6))
         let size = min(area.height * 0.5, area.width * 0.15)
+        guard size > 1 else { return }
         var pen = Point(area.left, area.top + area.height * 0.5)
         while pen.x < area.right - size {
             let next = pen + [size * random.value(in: 0.1...0.5), size * random.value(in: -0.8...0.8)]

@@ -2,6 +2,12 @@
 enum Ground: Sendable, CaseIterable {
     case paper, tinted, kraft, colored, dark, metal, plastic, wood, cloth, concrete, skinLike, night
 
+    /// Strong colours are rarer than weak ones.
+    private func muted(_ random: inout RandomSource) -> Float {
+        let value = random.unit()
+        return value * value * 0.9
+    }
+
     /// A colour of this material.
     func color(_ random: inout RandomSource) -> Tone {
         switch self {
@@ -14,24 +20,24 @@ enum Ground: Sendable, CaseIterable {
                 value: random.value(in: 0.5...0.85))
         case .colored:
             Tone.hue(random.unit(), saturation: random.value(in: 0.4...1), value: random.value(in: 0.35...1))
-        case .dark: Tone.hue(random.unit(), saturation: random.value(in: 0...0.6), value: random.value(in: 0.03...0.3))
+        case .dark: Tone.hue(random.unit(), saturation: muted(&random), value: random.value(in: 0.03...0.3))
         case .metal:
             Tone.hue(
                 random.value(in: 0.05...0.65), saturation: random.value(in: 0...0.15),
                 value: random.value(in: 0.25...0.85))
-        case .plastic: Tone.hue(random.unit(), saturation: random.value(in: 0...0.8), value: random.value(in: 0.15...1))
+        case .plastic: Tone.hue(random.unit(), saturation: muted(&random), value: random.value(in: 0.15...1))
         case .wood:
             Tone.hue(
                 random.value(in: 0.03...0.12), saturation: random.value(in: 0.2...0.75),
                 value: random.value(in: 0.25...0.85))
-        case .cloth: Tone.hue(random.unit(), saturation: random.value(in: 0...0.8), value: random.value(in: 0.1...0.95))
+        case .cloth: Tone.hue(random.unit(), saturation: muted(&random), value: random.value(in: 0.1...0.95))
         case .concrete:
             Tone.hue(random.unit(), saturation: random.value(in: 0...0.12), value: random.value(in: 0.3...0.85))
         case .skinLike:
             Tone.hue(
                 random.value(in: 0.02...0.09), saturation: random.value(in: 0.2...0.6),
                 value: random.value(in: 0.35...0.95))
-        case .night: Tone.hue(random.unit(), saturation: random.value(in: 0...0.7), value: random.value(in: 0...0.12))
+        case .night: Tone.hue(random.unit(), saturation: muted(&random), value: random.value(in: 0...0.12))
         }
     }
 }

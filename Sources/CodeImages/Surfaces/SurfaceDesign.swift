@@ -33,7 +33,7 @@ struct SurfaceDesign: Sendable {
         // Adhesive labels, shelf labels.
         SurfaceDesign(
             weight: 16, ratio: 1.15...2.6, aspect: 0.3...1.3, grounds: [.paper, .paper, .paper, .tinted, .kraft],
-            decorations: [.headline, .textBlock, .number, .logo, .frame, .smallPrint, .table, .form, .icons],
+            decorations: [.headline, .textBlock, .number, .logo, .frame, .smallPrint, .table, .form, .icons, .signs],
             decorationCount: 0...5, codeCount: 1...3, cornerRadius: 0...0.12, bendChance: 0.15, crumpleChance: 0.15),
         // A bare piece of paper or a sticker with nothing but the code.
         SurfaceDesign(
@@ -42,7 +42,7 @@ struct SurfaceDesign: Sendable {
         // Cartons and parcels.
         SurfaceDesign(
             weight: 10, ratio: 1.4...4, aspect: 0.4...1.4, grounds: [.kraft, .kraft, .paper, .colored, .tinted],
-            decorations: [.headline, .textBlock, .icons, .logo, .frame, .number, .band, .smallPrint],
+            decorations: [.headline, .textBlock, .icons, .logo, .frame, .number, .band, .smallPrint, .signs],
             decorationCount: 2...10, codeCount: 1...3, patchChance: 0.7, thicknessChance: 0.8),
         // Packages of food, medicine, cosmetics.
         SurfaceDesign(
@@ -50,6 +50,7 @@ struct SurfaceDesign: Sendable {
             grounds: [.colored, .colored, .paper, .tinted, .dark, .plastic],
             decorations: [
                 .headline, .textBlock, .smallPrint, .smallPrint, .logo, .icons, .band, .picture, .table, .pattern,
+                .signs,
             ],
             decorationCount: 4...16, codeCount: 1...2, patchChance: 0.85, cornerRadius: 0...0.08, bendChance: 0.2,
             crumpleChance: 0.3, thicknessChance: 0.35, gloss: 0...0.9, colorChance: 0.25),
@@ -69,13 +70,16 @@ struct SurfaceDesign: Sendable {
         // Pages of books and letters.
         SurfaceDesign(
             weight: 10, ratio: 2.2...6, aspect: 0.6...1.5, grounds: [.paper, .paper, .tinted],
-            decorations: [.textBlock, .textBlock, .smallPrint, .headline, .picture, .table, .handwriting, .form],
+            decorations: [
+                .textBlock, .textBlock, .smallPrint, .headline, .picture, .table, .handwriting, .form, .signs,
+            ],
             decorationCount: 6...18, codeCount: 1...2, bendChance: 0.1, crumpleChance: 0.25, colorChance: 0.1),
         // Cards, badges, passes, signs, posters.
         SurfaceDesign(
             weight: 10, ratio: 1.3...4, aspect: 0.5...1.7,
             grounds: [.paper, .tinted, .colored, .dark, .plastic, .metal],
-            decorations: [.headline, .textBlock, .logo, .picture, .band, .number, .icons], decorationCount: 1...7,
+            decorations: [.headline, .textBlock, .logo, .picture, .band, .number, .icons, .signs],
+            decorationCount: 2...9,
             patchChance: 0.75, cornerRadius: 0...0.12, thicknessChance: 0.1, gloss: 0...0.7, colorChance: 0.25,
             inversionChance: 0.08),
         // Screens of phones, monitors, ticket machines.

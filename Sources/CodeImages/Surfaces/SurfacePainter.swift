@@ -219,7 +219,7 @@ struct SurfacePainter {
         raster.stroke(raster.area, lineWidth: bezel, color: .gray(random.value(in: 0.01...0.2)))
     }
 
-    /// Makes corners transparent: round, or one of them torn off.
+    /// Makes what lies outside the round corners transparent.
     private mutating func roundCorners(_ random: inout RandomSource) {
         let side = min(raster.area.width, raster.area.height)
         let radius = side * random.value(in: design.cornerRadius)

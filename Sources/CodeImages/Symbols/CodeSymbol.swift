@@ -63,8 +63,11 @@ struct CodeSymbol: Sendable {
             heights = heights.map { _ in 1 }
         }
         self.hasGuards = hasGuards
+        // GS1 DataBar counts a part of its quiet zone as its own.
+        let dark = (0..<encoded.columns).filter { column in rows.contains { $0[column] } }
+        let columns = (dark.first ?? 0)...(dark.last ?? encoded.columns - 1)
         matrix = ModuleMatrix(
-            columns: encoded.columns, rows: rows.count, modules: rows.flatMap { $0 }, rowHeights: heights)
+            columns: columns.count, rows: rows.count, modules: rows.flatMap { $0[columns] }, rowHeights: heights)
         self.text = text
     }
 

@@ -47,7 +47,7 @@ struct SymbolStyle: Sendable {
         if symbol.kind == .qrCode, symbol.matrix.columns >= 25, random.chance(0.14) {
             style.logoShare = random.value(in: 0.14...0.3)
         }
-        if random.chance(0.14) { style.wear = random.value(in: 0.05...0.9) }
+        if random.chance(0.14) { style.wear = random.value(in: 0.05...0.75) }
         if random.chance(0.08) {
             let isHorizontal = random.chance(0.5)
             style.missingLines = (0...random.whole(in: 0...4)).map { _ in
