@@ -66,7 +66,9 @@ public struct CodeImageGenerator: Sendable {
             image,
             annotations.map { found in
                 CodeAnnotation(
-                    kind: found.kind, box: found.box.scaled(width: stretch.0, height: stretch.1),
+                    kind: found.kind,
+                    box: found.box.scaled(width: stretch.0, height: stretch.1)
+                        .clamped(width: Float(width), height: Float(height)),
                     visibleShare: found.visibleShare, content: found.content)
             }
         )

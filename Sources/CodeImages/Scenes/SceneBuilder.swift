@@ -21,7 +21,7 @@ struct SceneBuilder {
         if random.chance(0.3) { addSheet(&random) }
         for _ in 0..<(random.chance(isEmpty ? 0.9 : 0.25) ? random.whole(in: 1...3) : 0) { addDistractor(&random) }
         if !isEmpty {
-            let shares: [(Int, Float)] = [(1, 14), (2, 4), (3, 1.5), (4, 0.7)]
+            let shares: [(Int, Float)] = [(1, 15), (2, 4), (3, 1.2), (4, 0.5)]
             for index in 0..<random.pick(weighted: shares) { try addCodes(isFirst: index == 0, &random) }
         }
         if random.chance(0.04) { addDistractor(&random) }
@@ -46,7 +46,7 @@ struct SceneBuilder {
         // From a few pixels to the whole image; more modules need more pixels to be a code at all.
         let share =
             isFirst
-            ? (random.chance(0.68) ? random.logarithmic(in: 0.25...1.1) : random.logarithmic(in: 0.03...0.35))
+            ? (random.chance(0.74) ? random.logarithmic(in: 0.28...1.15) : random.logarithmic(in: 0.03...0.35))
             : random.logarithmic(in: 0.03...0.4)
         let least = modules * (first.kind == .linear ? random.value(in: 0.65...1.3) : random.value(in: 0.8...1.8))
         let seenLength = min(max(shorter * share, least, 12), max(width, height) * 0.98)
@@ -86,7 +86,7 @@ struct SceneBuilder {
 
     private static func randomKind(_ random: inout RandomSource) -> CodeKind {
         let shares: [(CodeKind, Float)] = [
-            (.qrCode, 25), (.linear, 29), (.dataMatrix, 18), (.pdf417, 14), (.aztec, 14),
+            (.qrCode, 25), (.linear, 29), (.dataMatrix, 18), (.pdf417, 17), (.aztec, 15),
         ]
         return random.pick(weighted: shares)
     }

@@ -1,3 +1,5 @@
+import CZint
+
 /// Paints a surface: its ground, its codes, and what stands around them.
 struct SurfacePainter {
     private let design: SurfaceDesign
@@ -88,6 +90,11 @@ struct SurfacePainter {
             }
             raster.print(symbol, style: style, in: area, quarterTurns: turns, &random)
             occupied.append(claim)
+            if random.chance(symbol.symbology == CZINT_ITF14 ? 0.5 : 0.08) {
+                // A line around the quiet zone: bearer bars, or just for the looks.
+                let lineWidth = module * random.value(in: 0.5...4)
+                raster.stroke(claim.expanded(by: lineWidth), lineWidth: lineWidth, color: style.ink)
+            }
             if symbol.kind == .linear { write(symbol, style: style, beside: area, module: module, turns, &random) }
             symbols.append(PlacedSymbol(symbol: symbol, area: area))
             return
