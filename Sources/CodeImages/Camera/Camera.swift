@@ -16,14 +16,14 @@ struct Camera: Sendable {
     private let noiseSeed: UInt64
     private let quality: Int
 
-    /// - Parameter moduleSide: pixels to a module of the scene's main symbol; blur stays in proportion to it, because nobody
+    /// - Parameter moduleSide: pixels to a module of the scene's finest code; blur stays in proportion to it, because nobody
     ///   can say what a code is that has dissolved entirely.
     init(moduleSide: Float, _ random: inout RandomSource) {
-        let limit = max(0.7, moduleSide * 1.1)
+        let limit = max(0.7, moduleSide * 1.15)
         defocus = min(random.chance(0.5) ? random.value(in: 0.2...0.8) : random.logarithmic(in: 0.5...3.5), limit)
         motion =
             random.chance(0.15)
-            ? (random.value(in: 0...6.3), min(random.logarithmic(in: 2...14), max(2, moduleSide * 3))) : nil
+            ? (random.value(in: 0...6.3), min(random.logarithmic(in: 2...14), max(2, moduleSide * 2.5))) : nil
         let isGray = random.chance(0.1)
         aim = random.chance(0.86) ? random.logarithmic(in: 0.62...1.25) : random.logarithmic(in: 0.2...0.62)
         let warmth = isGray ? 0 : random.normal() * 0.1

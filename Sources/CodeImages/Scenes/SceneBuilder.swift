@@ -1,7 +1,7 @@
 /// Puts a scene together: backdrop, things without codes, things with codes, what covers them, light.
 struct SceneBuilder {
     private(set) var scene: Scene
-    /// Pixels to a module of the first symbol; a few where there is none.
+    /// Pixels to a module of the finest code; a few where there is none.
     private(set) var moduleSide: Float = 4
     private let width: Float
     private let height: Float
@@ -50,7 +50,8 @@ struct SceneBuilder {
             : random.logarithmic(in: 0.03...0.4)
         let least = modules * (first.kind == .linear ? random.value(in: 0.65...1.3) : random.value(in: 0.8...1.8))
         let seenLength = min(max(shorter * share, least, 12), max(width, height) * 0.98)
-        if isFirst { moduleSide = seenLength / modules }
+        let side = seenLength / modules
+        moduleSide = isFirst ? side : min(moduleSide, side)
         // Drawn a little larger than it is seen, so that warping does not blur it.
         let oversampling = random.value(in: 1.1...1.6)
         let surface = SurfacePainter.paint(
