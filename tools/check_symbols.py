@@ -36,6 +36,9 @@ def is_equal(read, written):
     # Decoders add check digits and leave out GS1 brackets, start and stop letters.
     if len(written) == 6 and written.isdigit() and upc_a(written) in read:
         return True
+    main, _, add_on = written.partition("+")
+    if main.isdigit() and add_on.isdigit():
+        return main in read and read.endswith(add_on)
     read, written = normalised(read), normalised(written)
     return written in read or (read and read in written) or read[:-1].lstrip("0") == written.lstrip("0")
 
@@ -47,7 +50,7 @@ def main():
         lines = subprocess.run([probe, folder, count, "1"], check=True, capture_output=True, text=True).stdout
         for record in map(json.loads, filter(None, lines.split("\n"))):
             image = Image.open(record["path"])
-            found = zxingcpp.read_barcodes(image)
+            found = zxingcpp.read_barcodes(image, ean_add_on_symbol=zxingcpp.EanAddOnSymbol.Read)
             if not found:
                 outcome = "unread"
             elif not any(is_equal(code.text, record["content"]) for code in found):
