@@ -19,6 +19,7 @@ let package = Package(
     targets: [
         // C: system libraries behind status codes, and the loops that need run-time instruction-set dispatch.
         .target(name: "COneDNN", linkerSettings: [.linkedLibrary("dnnl")]),
+        .target(name: "CZint", linkerSettings: [.linkedLibrary("zint")]),
         .systemLibrary(
             name: "CFreeType", pkgConfig: "freetype2",
             providers: [.apt(["libfreetype-dev", "pkg-config"]), .brew(["freetype"])]),
@@ -57,13 +58,13 @@ let package = Package(
             ]),
 
         // The shipped detector's images.
-        .target(name: "CodeImages", dependencies: ["Boxes", "Images"]),
+        .target(name: "CodeImages", dependencies: ["Boxes", "CZint", "Images", "Tensors"]),
 
         // The command.
         .executableTarget(
             name: "detect",
             dependencies: [
-                "DeformDETR", "COCO", "Checkpoint", "Layers", "Tensors",
+                "DeformDETR", "COCO", "Checkpoint", "CodeImages", "Layers", "Tensors",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ]),
 
@@ -97,9 +98,12 @@ let package = Package(
                 "TestSupport",
             ],
             exclude: ["Golden"]),
-        .testTarget(name: "CodeImagesTests", dependencies: ["CodeImages", "Boxes", "Images", "TestSupport"]),
-        .testTarget(name: "DetectTests", dependencies: ["detect", "TestSupport"]),
+        .testTarget(
+            name: "CodeImagesTests", dependencies: ["CodeImages", "Boxes", "CZint", "Images", "Tensors", "TestSupport"]),
+        .testTarget(name: "DetectTests", dependencies: ["detect", "Checkpoint", "TestSupport"]),
         .testTarget(name: "ImagesTests", dependencies: ["Images", "TestSupport"], exclude: ["Golden"]),
+        .executableTarget(
+            name: "symbol-probe", dependencies: ["Checkpoint", "CodeImages", "Images"], path: "Tests/SymbolProbe"),
         .executableTarget(name: "pixel-probe", dependencies: ["Images"], path: "Tests/PixelProbe"),
         .executableTarget(
             name: "attention-probe",

@@ -3,7 +3,7 @@
 set -eu
 
 missing=""
-for package in libdnnl-dev libjpeg-dev libpng-dev libfreetype-dev pkg-config git libc6-dev libstdc++-12-dev; do
+for package in libdnnl-dev libjpeg-dev libpng-dev libfreetype-dev libzint-dev pkg-config git libc6-dev libstdc++-12-dev; do
     dpkg-query -W -f '${Status}' "$package" 2>/dev/null | grep -q 'ok installed' || missing="$missing $package"
 done
 

@@ -7,15 +7,15 @@ package final class Typeface {
     /// One rendered character.
     package struct Glyph {
         /// `[height, width]`, 0...255.
-        let coverage: [UInt8]
-        let width: Int
-        let height: Int
+        package let coverage: [UInt8]
+        package let width: Int
+        package let height: Int
         /// From the pen to the left column, in pixels.
-        let left: Int
+        package let left: Int
         /// From the baseline up to the top row, in pixels.
-        let top: Int
+        package let top: Int
         /// How far the pen moves, in 1/64 pixel.
-        let advance: Int
+        package let advance: Int
     }
 
     package let pixelSize: Int

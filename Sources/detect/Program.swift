@@ -81,6 +81,7 @@ struct DetectCommand: ParsableCommand {
         version: version,
         subcommands: [
             PredictCommand.self, ConvertCommand.self, InspectCommand.self, BenchCommand.self, EvalCommand.self,
+            SynthesizeCommand.self,
         ],
         defaultSubcommand: PredictCommand.self)
 }

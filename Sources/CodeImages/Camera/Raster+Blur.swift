@@ -1,0 +1,77 @@
+#if canImport(Glibc)
+    import Glibc
+#else
+    import Darwin
+#endif
+
+extension Raster {
+    /// Gaussian blur with `sigma` pixels; the border repeats.
+    mutating func blur(sigma: Float) {
+        guard sigma > 0.2 else { return }
+        let reach = max(1, Int((sigma * 2.5).rounded(.up)))
+        var weights = (-reach...reach).map { exp(-Float($0 * $0) / (2 * sigma * sigma)) }
+        let total = weights.reduce(0, +)
+        weights = weights.map { $0 / total }
+        convolve(weights, columnStep: 1, rowStep: 0)
+        convolve(weights, columnStep: 0, rowStep: 1)
+    }
+
+    /// The mean along a line of `length` pixels, as from a moving camera.
+    mutating func blur(along angle: Float, length: Float) {
+        let count = Int(length.rounded())
+        guard count > 1 else { return }
+        let step = direction(angle)
+        let source = pixels
+        let offsets = (0..<count).map { index -> (Int, Int) in
+            let position = Float(index) - Float(count - 1) / 2
+            return (Int((step.x * position).rounded()), Int((step.y * position).rounded()))
+        }
+        let scale = 1 / Float(count)
+        for row in 0..<height {
+            for column in 0..<width {
+                var sum = Tone.zero
+                for (right, down) in offsets {
+                    let x = min(max(column + right, 0), width - 1)
+                    let y = min(max(row + down, 0), height - 1)
+                    sum += source[y * width + x]
+                }
+                pixels[row * width + column] = sum * scale
+            }
+        }
+    }
+
+    /// Adds `strength` times what a small blur takes away: the halos of sharpening.
+    mutating func sharpen(strength: Float, sigma: Float) {
+        var soft = self
+        soft.blur(sigma: sigma)
+        for index in pixels.indices { pixels[index] += (pixels[index] - soft.pixels[index]) * strength }
+    }
+
+    /// - Parameter weights: an odd number of them, the middle one for the pixel itself.
+    private mutating func convolve(_ weights: [Float], columnStep: Int, rowStep: Int) {
+        let source = pixels
+        let reach = weights.count / 2
+        let stride = columnStep + rowStep * width
+        for row in 0..<height {
+            for column in 0..<width {
+                let index = row * width + column
+                let position = columnStep > 0 ? column : row
+                let count = columnStep > 0 ? width : height
+                var sum = Tone.zero
+                if position >= reach, position + reach < count {
+                    var tap = index - reach * stride
+                    for weight in weights {
+                        sum += source[tap] * weight
+                        tap += stride
+                    }
+                } else {
+                    for (offset, weight) in weights.enumerated() {
+                        let moved = min(max(position + offset - reach, 0), count - 1)
+                        sum += source[index + (moved - position) * stride] * weight
+                    }
+                }
+                pixels[index] = sum
+            }
+        }
+    }
+}

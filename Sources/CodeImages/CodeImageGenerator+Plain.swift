@@ -1,0 +1,76 @@
+import Boxes
+import Images
+
+// Images simple enough to check every pixel of: for tests and tools.
+extension CodeImageGenerator {
+    /// A single symbol of a class, black on white, undistorted: what decoders must read and boxes must fit.
+    ///
+    /// - Throws: ``SymbolError`` when zint is out of memory.
+    package func plainImage(
+        _ number: Int, kind: CodeKind
+    ) throws(SymbolError) -> (image: Image, annotation: CodeAnnotation) {
+        var random = RandomSource(seed: seed, stream: UInt64(bitPattern: Int64(number)))
+        let symbol = try CodeSymbol.random(kind, &random)
+        let (raster, area) = Self.sheet(of: symbol, module: random.value(in: 3...5), isPrinted: true, &random)
+        let annotation = CodeAnnotation(
+            kind: kind,
+            box: CornerBox(xMin: area.left, yMin: area.top, xMax: area.right, yMax: area.bottom), visibleShare: 1,
+            content: symbol.content)
+        return (Image(raster), annotation)
+    }
+
+    /// The same scene with and without a symbol's ink: a sheet seen from aside, bent and crumpled.
+    ///
+    /// - Throws: ``SymbolError`` when zint is out of memory.
+    package func tiltedImages(
+        _ number: Int, kind: CodeKind
+    ) throws(SymbolError) -> (printed: Image, blank: Image, annotations: [CodeAnnotation]) {
+        var random = RandomSource(seed: seed, stream: UInt64(bitPattern: Int64(number)))
+        let symbol = try CodeSymbol.random(kind, &random)
+        let side: Float = 480
+        let module = side * random.value(in: 0.25...0.5) / max(symbol.size.x, symbol.size.y)
+        let start = random
+        let (printed, area) = Self.sheet(of: symbol, module: module, isPrinted: true, &random)
+        random = start
+        let (blank, _) = Self.sheet(of: symbol, module: module, isPrinted: false, &random)
+        let size = Point(printed.area.width, printed.area.height)
+        var pose = Pose(
+            size: size, anchor: area.center, place: [side / 2, side / 2], scale: 1,
+            angles: (random.value(in: 0...6.3), random.value(in: -0.6...0.6), random.value(in: -0.6...0.6)),
+            focalLength: side * 2)
+        if number.isMultiple(of: 2) {
+            pose.bend = Pose.Bend(axis: size.x / 2, radius: size.x * 0.5, sag: random.value(in: -0.2...0.2))
+        }
+        if number.isMultiple(of: 3) { pose.crumple = Pose.Crumple(wavelength: size / 3, depth: 0.06, &random) }
+        let scenes = [printed, blank].map { raster in
+            var scene = Scene(Raster(width: Int(side), height: Int(side), color: .gray(0.5)))
+            var light = start
+            let symbols = [PlacedSymbol(symbol: symbol, area: area)]
+            scene.add(
+                Surface(raster: raster, symbols: symbols, ground: .gray(1), gloss: 0, glow: 1), pose: pose, shadow: 0,
+                highlight: nil, &light)
+            return scene
+        }
+        let annotations = scenes[0].annotations(
+            minimumShare: Self.minimumVisibleShare, minimumSide: Self.minimumBoxSide)
+        return (Image(scenes[0].raster), Image(scenes[1].raster), annotations)
+    }
+
+    /// White paper with a wide margin around where the symbol is printed, or would be.
+    private static func sheet(
+        of symbol: CodeSymbol, module: Float, isPrinted: Bool, _ random: inout RandomSource
+    ) -> (Raster, Area) {
+        let size = symbol.size * module
+        let margin = max(module * 12, 12)
+        var raster = Raster(width: Int(size.x + 2 * margin), height: Int(size.y + 2 * margin), color: .gray(1))
+        let area = Area(
+            left: margin * random.value(in: 0.9...1), top: margin * random.value(in: 0.9...1), width: size.x,
+            height: size.y)
+        if isPrinted { raster.print(symbol, style: SymbolStyle(), in: area, quarterTurns: 0, &random) }
+        return (raster, area)
+    }
+}
+
+extension Image {
+    init(_ raster: Raster) { self.init(width: raster.width, height: raster.height, pixels: raster.bytes) }
+}

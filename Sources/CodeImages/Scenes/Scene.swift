@@ -1,0 +1,205 @@
+import Boxes
+
+/// A picture in the making: what is seen, and which symbol each pixel shows.
+struct Scene: Sendable {
+    private(set) var raster: Raster
+    /// `[height, width]`: 1 + the index of the symbol seen there; 0 for none.
+    private var owners: [UInt16]
+    /// Symbols in the order they came, with their outlines in the image.
+    private var symbols: [(symbol: CodeSymbol, outline: [Point])] = []
+
+    init(_ raster: Raster) {
+        self.raster = raster
+        owners = [UInt16](repeating: 0, count: raster.width * raster.height)
+    }
+
+    /// Changes colours without changing what is seen where.
+    mutating func repaint(_ change: (inout Raster) -> Void) { change(&raster) }
+
+    /// Puts a surface before everything that is already there.
+    ///
+    /// - Parameters:
+    ///   - shadow: how dark its shadow is, 0...1.
+    ///   - highlight: what it throws back of the light.
+    mutating func add(
+        _ surface: Surface, pose: Pose, shadow: Float, highlight: Highlight?, _ random: inout RandomSource
+    ) {
+        let area = surface.raster.area
+        let outline = pose.outline(of: area)
+        castShadow(of: outline, strength: shadow, &random)
+        paintSides(of: surface, pose: pose)
+        let firstOwner = UInt16(clamping: symbols.count + 1)
+        for placed in surface.symbols { symbols.append((placed.symbol, pose.outline(of: placed.area))) }
+
+        let bounds = Self.bounds(of: outline)
+        let (columns, rows) = raster.span(bounds.expanded(by: 1))
+        let brightness = random.value(in: 0.75...1.08)
+        let samples = Self.samples(pose: pose, area: area, bounds: bounds)
+        for row in rows {
+            for column in columns {
+                let index = row * raster.width + column
+                let center = Point(Float(column) + 0.5, Float(row) + 0.5)
+                guard let middle = pose.surfacePoint(center) else { continue }
+                let distance = area.distance(to: middle)
+                guard distance < 1 else { continue }
+                var tone = surface.raster.sample(middle)
+                if samples > 1 {
+                    tone = .zero
+                    for offset in Self.offsets {
+                        let point = pose.surfacePoint(center + offset) ?? middle
+                        tone += surface.raster.sample(point) * 0.25
+                    }
+                }
+                let share = tone.w * min(max(0.5 - distance, 0), 1)
+                guard share > 0 else { continue }
+                var seen = tone.scaled(pose.shade(at: middle) * brightness)
+                if let highlight { seen += highlight.strength(at: center) }
+                seen = seen.mixed(with: tone, share: surface.glow)
+                raster.blend(seen, share: share, at: index)
+                if share > 0.5 {
+                    let found = surface.symbols.firstIndex { $0.area.contains(middle) }
+                    owners[index] = found.map { firstOwner + UInt16($0) } ?? 0
+                }
+            }
+        }
+    }
+
+    private static let offsets: [Point] = [[-0.25, -0.25], [0.25, -0.25], [-0.25, 0.25], [0.25, 0.25]]
+
+    /// One sample a pixel, or four where the surface is shrunk.
+    private static func samples(pose: Pose, area: Area, bounds: Area) -> Int {
+        let pixels = max(1, bounds.width * bounds.height)
+        return area.width * area.height > pixels * 1.7 ? 4 : 1
+    }
+
+    static func bounds(of outline: [Point]) -> Area {
+        var (low, high) = (Point(repeating: .infinity), Point(repeating: -.infinity))
+        for point in outline { (low, high) = (pointwiseMin(low, point), pointwiseMax(high, point)) }
+        return Area(left: low.x, top: low.y, width: high.x - low.x, height: high.y - low.y)
+    }
+
+    private mutating func castShadow(of outline: [Point], strength: Float, _ random: inout RandomSource) {
+        guard strength > 0 else { return }
+        let bounds = Self.bounds(of: outline)
+        let size = min(bounds.width, bounds.height)
+        let shift = direction(random.value(in: 0...6.3)) * size * random.value(in: 0.01...0.1)
+        // Every fourth point keeps the outline's shape; rings of decreasing strength soften it.
+        let corners = stride(from: 0, to: outline.count, by: 4).map { outline[$0] + shift }
+        let center = corners.reduce(.zero, +) / Float(corners.count)
+        for ring in 0..<4 {
+            let growth = 1 + Float(ring) * 0.012
+            let grown = corners.map { center + ($0 - center) * growth }
+            raster.fillConvex(grown, color: { _ in .gray(0) }, opacity: strength / 4)
+        }
+    }
+
+    /// The sides of a thick thing that face the camera.
+    private mutating func paintSides(of surface: Surface, pose: Pose) {
+        guard pose.backCorners.count == 4 else { return }
+        let front = Pose.corners(of: [surface.raster.area.width, surface.raster.area.height]).map(pose.imagePoint)
+        for side in 0..<4 {
+            let next = (side + 1) % 4
+            let corners = [front[side], front[next], pose.backCorners[next], pose.backCorners[side]]
+            // Clockwise fronts turn their outer sides to the camera when these run counterclockwise.
+            let diagonals = (corners[2] - corners[0], corners[3] - corners[1])
+            let turning = diagonals.0.x * diagonals.1.y - diagonals.0.y * diagonals.1.x
+            guard turning < 0 else { continue }
+            let color = surface.ground.scaled([0.55, 0.7, 0.45, 0.62][side])
+            raster.fillConvex(corners, color: { _ in color })
+            cover(corners)
+        }
+    }
+
+    /// Something opaque and convex now hides what was there.
+    mutating func cover(_ corners: [Point]) {
+        let center = corners.reduce(.zero, +) / Float(corners.count)
+        let (columns, rows) = raster.span(Self.bounds(of: corners))
+        for row in rows {
+            for column in columns {
+                let point = Point(Float(column) + 0.5, Float(row) + 0.5)
+                let isInside = corners.indices.allSatisfy { index in
+                    let (start, end) = (corners[index], corners[(index + 1) % corners.count])
+                    let along = end - start
+                    let side = along.x * (point.y - start.y) - along.y * (point.x - start.x)
+                    let inner = along.x * (center.y - start.y) - along.y * (center.x - start.x)
+                    return side * inner >= 0
+                }
+                if isInside { owners[row * raster.width + column] = 0 }
+            }
+        }
+    }
+
+    /// Whether something between these bounds would hide a good part of a symbol that is already there.
+    func wouldHideSymbol(_ bounds: Area) -> Bool {
+        symbols.contains { _, outline in
+            let other = Self.bounds(of: outline)
+            let width = min(bounds.right, other.right) - max(bounds.left, other.left)
+            let height = min(bounds.bottom, other.bottom) - max(bounds.top, other.top)
+            return width > 0 && height > 0 && width * height > 0.1 * other.width * other.height
+        }
+    }
+
+    /// Every symbol of which enough is seen.
+    ///
+    /// - Parameters:
+    ///   - minimumShare: of its area, unclipped.
+    ///   - minimumSide: of its box, in pixels.
+    func annotations(minimumShare: Float, minimumSide: Float) -> [CodeAnnotation] {
+        var counts = [Int](repeating: 0, count: symbols.count)
+        var extents = [(low: SIMD2<Int>, high: SIMD2<Int>)](
+            repeating: (SIMD2(.max, .max), SIMD2(-1, -1)), count: symbols.count)
+        for row in 0..<raster.height {
+            for column in 0..<raster.width {
+                let owner = Int(owners[row * raster.width + column]) - 1
+                guard owner >= 0 else { continue }
+                counts[owner] += 1
+                extents[owner].low = pointwiseMin(extents[owner].low, SIMD2(column, row))
+                extents[owner].high = pointwiseMax(extents[owner].high, SIMD2(column + 1, row + 1))
+            }
+        }
+        return symbols.indices.compactMap { index in
+            let (symbol, outline) = symbols[index]
+            let whole = Self.area(of: outline)
+            let share = min(1, Float(counts[index]) / max(whole, 1))
+            guard counts[index] > 0, share >= minimumShare else { return nil }
+            let bounds = Self.bounds(of: outline)
+            let (low, high) = extents[index]
+            // The outline is exact where the symbol ends, the pixels where something covers it.
+            func meet(_ exact: Float, _ seen: Int) -> Float { abs(exact - Float(seen)) < 1.5 ? exact : Float(seen) }
+            let box = CornerBox(
+                xMin: meet(bounds.left, low.x), yMin: meet(bounds.top, low.y), xMax: meet(bounds.right, high.x),
+                yMax: meet(bounds.bottom, high.y)
+            ).clamped(width: raster.area.width, height: raster.area.height)
+            guard min(box.width, box.height) >= minimumSide else { return nil }
+            return CodeAnnotation(
+                kind: symbol.kind, box: box, visibleShare: share, content: symbol.content)
+        }
+    }
+
+    /// The area within a closed outline, by the shoelace formula.
+    private static func area(of outline: [Point]) -> Float {
+        var sum: Float = 0
+        for index in outline.indices {
+            let (start, end) = (outline[index], outline[(index + 1) % outline.count])
+            sum += start.x * end.y - start.y * end.x
+        }
+        return abs(sum) / 2
+    }
+}
+
+/// Light that a surface throws back into the camera.
+struct Highlight: Sendable {
+    let center: Point
+    /// One over its half axes.
+    let frequency: Point
+    let turn: Point
+    let brightness: Float
+
+    func strength(at point: Point) -> Tone {
+        let offset = point - center
+        let turned = Point((offset * turn).sum(), offset.y * turn.x - offset.x * turn.y) * frequency
+        let fall = 1 / (1 + (turned * turned).sum())
+        let value = brightness * fall * fall
+        return Tone(value, value, value, 0)
+    }
+}

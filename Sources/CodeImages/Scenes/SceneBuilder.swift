@@ -1,0 +1,220 @@
+/// Puts a scene together: backdrop, things without codes, things with codes, what covers them, light.
+struct SceneBuilder {
+    private(set) var scene: Scene
+    /// Pixels to a module of the finest code; a few where there is none.
+    private(set) var moduleSide: Float = 4
+    private let width: Float
+    private let height: Float
+    private let fonts = FontCase()
+
+    init(width: Int, height: Int) {
+        self.width = Float(width)
+        self.height = Float(height)
+        scene = Scene(Raster(width: width, height: height, color: .gray(0.5)))
+    }
+
+    /// - Throws: ``SymbolError`` when zint is out of memory.
+    mutating func build(isEmpty: Bool, _ random: inout RandomSource) throws(SymbolError) {
+        var raster = Raster(width: Int(width), height: Int(height), color: .gray(0.5))
+        raster.paint(.random(&random), &random)
+        scene = Scene(raster)
+        if random.chance(0.3) { addSheet(&random) }
+        for _ in 0..<(random.chance(isEmpty ? 0.9 : 0.25) ? random.whole(in: 1...3) : 0) { addDistractor(&random) }
+        if !isEmpty {
+            let shares: [(Int, Float)] = [(1, 15), (2, 4), (3, 1.2), (4, 0.5)]
+            for index in 0..<random.pick(weighted: shares) { try addCodes(isFirst: index == 0, &random) }
+        }
+        if random.chance(0.04) { addDistractor(&random) }
+        let lighting = Lighting(width: Int(width), height: Int(height), &random)
+        scene.repaint { lighting.apply(to: &$0) }
+    }
+
+    /// A surface with its codes somewhere in the image, at times partly covered.
+    private mutating func addCodes(isFirst: Bool, _ random: inout RandomSource) throws(SymbolError) {
+        let design = random.pick(weighted: SurfaceDesign.all.map { ($0, $0.weight) })
+        var codes: [CodeSymbol] = []
+        let count = random.chance(0.7) ? design.codeCount.lowerBound : random.whole(in: design.codeCount)
+        let kind = Self.randomKind(&random)
+        for index in 0..<count {
+            // Codes on one thing are often of one kind.
+            let next = index == 0 || random.chance(0.5) ? kind : Self.randomKind(&random)
+            codes.append(try CodeSymbol.random(next, &random))
+        }
+        let first = codes[0]
+        let modules = max(first.size.x, first.size.y)
+        let shorter = min(width, height)
+        // From a few pixels to the whole image; more modules need more pixels to be a code at all.
+        let share =
+            isFirst
+            ? (random.chance(0.74) ? random.logarithmic(in: 0.28...1.15) : random.logarithmic(in: 0.03...0.35))
+            : random.logarithmic(in: 0.03...0.4)
+        let least = modules * (first.kind == .linear ? random.value(in: 0.65...1.3) : random.value(in: 0.8...1.8))
+        let seenLength = min(max(shorter * share, least, 12), max(width, height) * 0.98)
+        let side = seenLength / modules
+        moduleSide = isFirst ? side : min(moduleSide, side)
+        // Drawn a little larger than it is seen, so that warping does not blur it.
+        let oversampling = random.value(in: 1.1...1.6)
+        let surface = SurfacePainter.paint(
+            design, codes: codes, codeLength: seenLength * oversampling,
+            longestSide: max(width, height) * 1.5 * oversampling, fonts: fonts, &random)
+        let target = surface.symbols.first?.area ?? surface.raster.area
+        let seen = Point(target.width, target.height) / oversampling
+        var place = self.place(for: seen, isFirst: isFirst, &random)
+        var pose = self.pose(
+            of: surface, design: design, anchor: target.center, place: place, 1 / oversampling, &random)
+        // Things rarely lie on codes; where there is no room, this one is left out.
+        var attempts = random.chance(0.1) ? 0 : 6
+        while attempts > 0, scene.wouldHideSymbol(Scene.bounds(of: pose.outline(of: surface.raster.area, steps: 4))) {
+            attempts -= 1
+            guard attempts > 0 else { return }
+            place = self.place(for: seen, isFirst: false, &random)
+            pose = self.pose(
+                of: surface, design: design, anchor: target.center, place: place, 1 / oversampling, &random)
+        }
+        let highlight = self.highlight(gloss: surface.gloss, near: place, &random)
+        let shadow = random.chance(0.5) ? random.value(in: 0.1...0.6) : 0
+        scene.add(surface, pose: pose, shadow: shadow, highlight: highlight, &random)
+        if random.chance(0.12) {
+            // Held by its edges.
+            let bounds = Scene.bounds(of: pose.outline(of: surface.raster.area))
+            for _ in 0..<random.whole(in: 1...4) { scene.add(.finger, near: bounds, &random) }
+        }
+        if random.chance(0.12) {
+            let bounds = Scene.bounds(of: pose.outline(of: target))
+            for _ in 0..<random.whole(in: 1...2) { scene.add(.random(&random), near: bounds, &random) }
+        }
+    }
+
+    private static func randomKind(_ random: inout RandomSource) -> CodeKind {
+        let shares: [(CodeKind, Float)] = [
+            (.qrCode, 25), (.linear, 29), (.dataMatrix, 18), (.pdf417, 17), (.aztec, 15),
+        ]
+        return random.pick(weighted: shares)
+    }
+
+    /// Mostly whole in the image, sometimes cut by its border.
+    private func place(for size: Point, isFirst: Bool, _ random: inout RandomSource) -> Point {
+        if random.chance(0.1) { return [random.unit() * width, random.unit() * height] }
+        let margin = max(size.x, size.y) * (random.chance(0.5) ? 0.5 : 0.62)
+        func coordinate(_ length: Float, _ random: inout RandomSource) -> Float {
+            let free = length - 2 * margin
+            guard free > 0 else { return length / 2 + random.normal() * length * 0.02 }
+            // The first, larger code is likelier near the middle, as people point their phones.
+            let share = isFirst && random.chance(0.6) ? 0.5 + random.normal() * 0.16 : random.unit()
+            return margin + free * min(max(share, 0), 1)
+        }
+        return [coordinate(width, &random), coordinate(height, &random)]
+    }
+
+    private func pose(
+        of surface: Surface, design: SurfaceDesign, anchor: Point, place: Point, _ scale: Float,
+        _ random: inout RandomSource
+    ) -> Pose {
+        let size = Point(surface.raster.area.width, surface.raster.area.height)
+        let focalLength = max(width, height) * random.logarithmic(in: 0.7...4)
+        let quarter = Float.pi / 2
+        let roll: Float =
+            switch random.unit() {
+            case ..<0.18: 0
+            case ..<0.52: random.normal() * 0.12
+            case ..<0.68: quarter * Float(random.whole(in: 1...3)) + random.normal() * 0.12
+            default: random.value(in: 0...4 * quarter)
+            }
+        var tilt = random.chance(0.2) ? 0 : abs(random.normal()) * (random.chance(0.25) ? 0.6 : 0.25)
+        tilt = min(tilt, 1.15)
+        let axis = direction(random.value(in: 0...4 * quarter))
+        let thickness =
+            random.chance(design.thicknessChance) ? max(size.x, size.y) * random.logarithmic(in: 0.04...0.6) : 0
+        while true {
+            var pose = Pose(
+                size: size, anchor: anchor, place: place, scale: scale,
+                angles: (roll, axis.x * tilt, axis.y * tilt), focalLength: focalLength, thickness: thickness)
+            guard pose.isInFront(focalLength: focalLength) || tilt < 0.01 else {
+                tilt *= 0.6
+                continue
+            }
+            if thickness == 0, random.chance(design.bendChance) {
+                let reach = max(anchor.x, size.x - anchor.x)
+                pose.bend = Pose.Bend(
+                    axis: size.x * 0.5 + (anchor.x - size.x * 0.5) * random.unit(),
+                    radius: reach * random.logarithmic(in: 0.62...2.5), sag: random.normal() * 0.15)
+            }
+            if random.chance(design.crumpleChance) {
+                let wavelength = max(size.x, size.y) * random.logarithmic(in: 0.1...0.8)
+                let folds = Point(wavelength, wavelength * random.logarithmic(in: 0.5...2))
+                pose.crumple = Pose.Crumple(
+                    wavelength: folds, depth: random.value(in: 0.02...0.12), shading: random.value(in: 0...3), &random)
+            }
+            return pose
+        }
+    }
+
+    private func highlight(gloss: Float, near place: Point, _ random: inout RandomSource) -> Highlight? {
+        guard random.chance(gloss * 0.7) else { return nil }
+        let size = max(width, height)
+        let center = place + Point(random.normal(), random.normal()) * size * 0.25
+        let radii = Point(size * random.logarithmic(in: 0.02...0.3), size * random.logarithmic(in: 0.02...0.3))
+        return Highlight(
+            center: center, frequency: 1 / radii, turn: direction(random.value(in: 0...6.3)),
+            brightness: random.value(in: 0.2...1.4) * gloss)
+    }
+
+    /// A page of text or pattern over much of the image, below the codes.
+    private mutating func addSheet(_ random: inout RandomSource) {
+        let size = max(width, height)
+        var raster: Raster
+        let ground: Tone
+        if random.chance(0.65) {
+            let material = random.pick([Ground.paper, .paper, .tinted, .kraft])
+            ground = material.color(&random)
+            raster = Raster(width: Int(size * 1.2), height: Int(size * 1.2), color: ground)
+            let letter = size * random.logarithmic(in: 0.009...0.05)
+            let ink = Tone.gray(random.value(in: 0...0.3))
+            var y: Float = letter
+            while y < raster.area.height {
+                let height = letter * random.value(in: 3...14)
+                let column = Area(
+                    left: size * 0.05, top: y, width: size * random.value(in: 0.6...1.1), height: height)
+                let decorations: [(Decoration, Float)] = [
+                    (.textBlock, 12), (.headline, 1), (.table, 1), (.picture, 0.5), (.signs, 2),
+                ]
+                raster.decorate(random.pick(weighted: decorations), in: column, ink: ink, fonts: fonts, &random)
+                y += height + letter * random.value(in: 0.3...2)
+            }
+        } else {
+            ground = random.pick(Ground.allCases).color(&random)
+            raster = Raster(width: Int(size * 1.2), height: Int(size * 1.2), color: ground)
+            raster.paint(random.pick(Pattern.allCases), in: raster.area, fonts: fonts, &random)
+        }
+        let surface = Surface(raster: raster, symbols: [], ground: ground, gloss: 0, glow: 0)
+        add(surface, at: [width / 2, height / 2], scale: random.value(in: 0.7...1.5), &random)
+    }
+
+    /// A thing that carries print but no code.
+    private mutating func addDistractor(_ random: inout RandomSource) {
+        let size = max(width, height) * random.logarithmic(in: 0.08...0.8)
+        let place = Point(random.unit() * width, random.unit() * height)
+        if random.chance(0.45) {
+            let aspect = random.logarithmic(in: 0.3...1)
+            var raster = Raster(width: max(8, Int(size)), height: max(8, Int(size * aspect)), color: .gray(1))
+            let margin = raster.area.height * random.value(in: 0...0.15)
+            raster.paint(
+                random.pick(Pattern.allCases), in: raster.area.expanded(by: -margin), fonts: fonts, &random)
+            let surface = Surface(raster: raster, symbols: [], ground: .gray(0.8), gloss: 0, glow: 0)
+            add(surface, at: place, scale: 1, &random)
+        } else {
+            var design = random.pick(SurfaceDesign.all)
+            design.decorationCount = 2...9
+            let surface = SurfacePainter.paint(
+                design, codes: [], codeLength: size * 0.5, longestSide: max(width, height) * 1.2, fonts: fonts, &random)
+            add(surface, at: place, scale: 1, &random)
+        }
+    }
+
+    private mutating func add(_ surface: Surface, at place: Point, scale: Float, _ random: inout RandomSource) {
+        let pose = pose(
+            of: surface, design: SurfaceDesign.all[0], anchor: surface.raster.area.center, place: place, scale, &random)
+        scene.add(
+            surface, pose: pose, shadow: random.chance(0.5) ? random.value(in: 0.1...0.5) : 0, highlight: nil, &random)
+    }
+}

@@ -1,0 +1,85 @@
+import CZint
+
+/// A symbol to be printed: its class, its modules, what is written beside it.
+struct CodeSymbol: Sendable {
+    let kind: CodeKind
+    let symbology: CZintSymbology
+    let content: String
+    let matrix: ModuleMatrix
+    /// Below linear codes; may be empty.
+    let text: String
+    /// Whether the last row holds only the guard bars, between which the digits stand (EAN and UPC).
+    let hasGuards: Bool
+
+    /// Width by height in modules; linear codes' height was chosen with them.
+    var size: SIMD2<Float> { [Float(matrix.columns), matrix.height] }
+
+    /// A random symbol of a class, of any of its variants, with random content.
+    ///
+    /// A content that its symbology refuses (too long for the size asked for) is replaced by another.
+    /// - Throws: ``SymbolError`` when zint fails, not when it refuses.
+    static func random(_ kind: CodeKind, _ random: inout RandomSource) throws(SymbolError) -> CodeSymbol {
+        for _ in 0..<20 {
+            do {
+                return try CodeSymbol(kind, SymbolRequest.random(kind, &random), &random)
+            } catch {
+                guard error.reason == .invalidContent || error.reason == .invalidOption else { throw error }
+            }
+        }
+        return try CodeSymbol(kind, .simple(kind, &random), &random)
+    }
+
+    /// - Throws: ``SymbolError``.
+    init(_ kind: CodeKind, _ request: SymbolRequest, _ random: inout RandomSource) throws(SymbolError) {
+        let (encoded, text) = try SymbolEncoder.encode(request)
+        self.kind = kind
+        symbology = request.symbology
+        content = request.content
+        var rows = (0..<encoded.rows).map { row in
+            Array(encoded.modules[(row * encoded.columns)..<((row + 1) * encoded.columns)])
+        }
+        var heights = encoded.rowHeights
+        var hasGuards = false
+        switch kind {
+        case .linear:
+            // Single rows may be of any height; those of stacked ones keep their proportions.
+            let height = Float(encoded.columns) * random.logarithmic(in: 0.13...0.85)
+            if encoded.rows == 1 {
+                heights = [height]
+                if let guards = Self.guards(request.symbology, columns: encoded.columns), random.chance(0.8) {
+                    rows.append(rows[0].enumerated().map { $1 && guards.contains($0) })
+                    heights.append(random.value(in: 3...7))
+                    hasGuards = true
+                }
+            } else {
+                let scale = random.value(in: 0.7...1.3)
+                heights = heights.map { $0 * scale }
+            }
+        case .pdf417:
+            let rowHeights: [(Float, Float)] = [(3, 5), (2, 2), (4, 2), (5, 0.5)]
+            let height = random.pick(weighted: rowHeights)
+            heights = heights.map { _ in height }
+        case .qrCode, .dataMatrix, .aztec:
+            heights = heights.map { _ in 1 }
+        }
+        self.hasGuards = hasGuards
+        // GS1 DataBar counts a part of its quiet zone as its own.
+        let dark = (0..<encoded.columns).filter { column in rows.contains { $0[column] } }
+        let columns = (dark.first ?? 0)...(dark.last ?? encoded.columns - 1)
+        matrix = ModuleMatrix(
+            columns: columns.count, rows: rows.count, modules: rows.flatMap { $0[columns] }, rowHeights: heights)
+        self.text = text
+    }
+
+    /// The columns of the bars that reach down between the digits; nil for codes without.
+    /// - Source: GS1 General Specifications 5.2, figures of EAN-13, EAN-8, UPC-A and UPC-E; without add-on symbols.
+    private static func guards(_ symbology: CZintSymbology, columns: Int) -> Set<Int>? {
+        switch (symbology, columns) {
+        case (CZINT_EAN, 95): Set([0, 2, 46, 48, 92, 94])
+        case (CZINT_EAN, 67): Set([0, 2, 32, 34, 64, 66])
+        case (CZINT_UPC_A, 95): Set(0...9).union([46, 48]).union(85...94)
+        case (CZINT_UPC_E, 51): Set([0, 2, 46, 48, 50])
+        default: nil
+        }
+    }
+}
