@@ -12,21 +12,28 @@ extension Linear {
         _ input: Tensor, activation: Activation = .none, addingTo residual: consuming Tensor? = nil
     ) -> (output: Tensor, pullback: Pullback) {
         precondition(activation == .none || residual == nil, "the residual's gradient needs the activation's")
-        let weight = weights.plain([outputWidth, inputWidth])
+        let linear = pullback(at: input)
         let output = self(input, activation: activation, addingTo: residual)
         let activated = activation == .relu ? output : nil
         return (
             output,
             { outputGradient, gradients in
-                let gradient = activated.map { outputGradient.maskedByReLU(of: $0) } ?? outputGradient
-                addParameterGradients(of: gradient, input: input, to: &gradients)
-                let rows = gradient.count / outputWidth
-                var inputGradient = Tensor(uninitialized: input.shape)
-                Product.matrices(rows: rows, inner: outputWidth, columns: inputWidth)
-                    .run(left: gradient, right: weight, into: &inputGradient)
-                return inputGradient
+                linear(activated.map { outputGradient.maskedByReLU(of: $0) } ?? outputGradient, &gradients)
             }
         )
+    }
+
+    /// How a gradient flows back through the product alone, without an activation. Ask for it before the layer's first call:
+    /// the weights are still as the checkpoint has them.
+    func pullback(at input: Tensor) -> Pullback {
+        let weight = weights.plain([outputWidth, inputWidth])
+        return { gradient, gradients in
+            addParameterGradients(of: gradient, input: input, to: &gradients)
+            var inputGradient = Tensor(uninitialized: input.shape)
+            Product.matrices(rows: gradient.count / outputWidth, inner: outputWidth, columns: inputWidth)
+                .run(left: gradient, right: weight, into: &inputGradient)
+            return inputGradient
+        }
     }
 
     private func addParameterGradients(of gradient: Tensor, input: Tensor, to gradients: inout Gradients) {
