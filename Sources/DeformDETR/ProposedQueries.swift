@@ -38,7 +38,8 @@ struct ProposedQueries: Sendable {
         let proposals = Proposals(of: memory)
         let encoded = outputNorm(output(proposals.masking(memory.values)))
         let rows = try bestRows(logits: head.classes(encoded), memory: memory, paddingRule: paddingRule)
-        let boxes = ReferencePoints.moved(proposals.logits.gatheringRows(rows), by: head.boxes(encoded.gatheringRows(rows)))
+        let boxes = ReferencePoints.moved(
+            proposals.logits.gatheringRows(rows), by: head.boxes(encoded.gatheringRows(rows)))
         return queries(
             embedding: positionNorm(position(PositionEncoding.boxes(boxes, modelWidth: width))), boxes: boxes,
             images: memory.images)
