@@ -37,16 +37,18 @@ extension Linear {
     }
 
     private func addParameterGradients(of gradient: Tensor, input: Tensor, to gradients: inout Gradients) {
-        let rows = gradient.count / outputWidth
-        var weightGradient = Tensor([outputWidth, inputWidth])
-        if rows > 0 {
-            Product.matrices(rows: outputWidth, inner: rows, columns: inputWidth, transposingLeft: true)
-                .run(left: gradient, right: input, into: &weightGradient)
+        if sources.contains(where: { gradients.wants($0.path + ".weight") }) {
+            let rows = gradient.count / outputWidth
+            var weightGradient = Tensor([outputWidth, inputWidth])
+            if rows > 0 {
+                Product.matrices(rows: outputWidth, inner: rows, columns: inputWidth, transposingLeft: true)
+                    .run(left: gradient, right: input, into: &weightGradient)
+            }
+            for source in sources { gradients.add(weightGradient.rows(source.rows), to: source.path + ".weight") }
         }
-        let biasGradient = bias == nil ? nil : gradient.columnSums()
-        for source in sources {
-            gradients.add(weightGradient.rows(source.rows), to: source.path + ".weight")
-            if let biasGradient { gradients.add(biasGradient.rows(source.rows), to: source.path + ".bias") }
+        if bias != nil, sources.contains(where: { gradients.wants($0.path + ".bias") }) {
+            let biasGradient = gradient.columnSums()
+            for source in sources { gradients.add(biasGradient.rows(source.rows), to: source.path + ".bias") }
         }
     }
 }

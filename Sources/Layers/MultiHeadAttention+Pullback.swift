@@ -40,7 +40,10 @@ extension MultiHeadAttention {
                 let inner = plan.gradients(
                     of: attendedGradient, queryKeys: queryKeys, values: values, weights: weights, dropout: weightDropout
                 )
-                var (queryKeyGradients, valueGradients) = (Gradients(), Gradients())
+                let wantsWeight = gradients.wants(path + ".in_proj_weight")
+                let wantsBias = gradients.wants(path + ".in_proj_bias")
+                var queryKeyGradients = Gradients { $0 == ".weight" ? wantsWeight : wantsBias }
+                var valueGradients = queryKeyGradients
                 let result = InputGradients(
                     query: queryKeyPullback(inner.queryKeys, &queryKeyGradients),
                     target: valuePullback(inner.values, &valueGradients))
