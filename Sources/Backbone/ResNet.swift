@@ -4,23 +4,27 @@ import Tensors
 
 /// A residual network without its classifier: images in, feature maps of its last stages out.
 ///
-/// Strides are on the 3x3 convolutions (torchvision's "v1.5"); every BatchNorm is frozen and folded into the convolution
-/// before it, with the ReLU and the residual sum.
+/// Strides are on the 3x3 convolutions (torchvision's "v1.5"); a frozen BatchNorm is folded into the convolution before
+/// it, with the ReLU and the residual sum.
 ///
 /// - Source: "Deep Residual Learning" (arXiv 1512.03385); torchvision's `resnet.py`; `models/backbone.py` of
 ///   fundamentalvision/Deformable-DETR.
 public struct ResNet: Sendable {
     public let configuration: ResNetConfiguration
-    private let stem: Conv2D
-    private let pool = MaxPool()
-    private let stages: [[ResidualBlock]]
+    public let normalization: Normalization
+    let stem: NormalizedConvolution
+    let pool = MaxPool()
+    let stages: [[ResidualBlock]]
 
     /// Reads `conv1`, `bn1` and `layer1`, `layer2`, ... under `cursor`.
-    public init(_ cursor: WeightCursor, configuration: ResNetConfiguration) throws {
+    public init(
+        _ cursor: WeightCursor, configuration: ResNetConfiguration, normalization: Normalization = .frozen
+    ) throws {
         self.configuration = configuration
-        stem = try Conv2D(
-            folding: cursor["bn1"], into: cursor["conv1"], inputChannels: 3, outputChannels: configuration.stemWidth,
-            geometry: Conv2D.Geometry(kernel: 7, stride: 2, padding: 3))
+        self.normalization = normalization
+        stem = try NormalizedConvolution(
+            cursor["conv1"], norm: cursor["bn1"], inputChannels: 3, outputChannels: configuration.stemWidth,
+            geometry: Conv2D.Geometry(kernel: 7, stride: 2, padding: 3), normalization: normalization)
         var stages: [[ResidualBlock]] = []
         var channels = configuration.stemWidth
         for (stage, depth) in configuration.depths.enumerated() {
@@ -34,7 +38,8 @@ public struct ResNet: Sendable {
                     stride: isFirst ? configuration.stride(ofStage: stage) : 1,
                     // A dilated stage's first block still has the dilation of the stage before.
                     dilation: isDilated && !isFirst ? 2 : 1,
-                    projectsInput: isFirst && configuration.projectsInput(ofStage: stage))
+                    projectsInput: isFirst && configuration.projectsInput(ofStage: stage),
+                    normalization: normalization)
                 blocks.append(block)
                 channels = configuration.outputWidths[stage]
             }
@@ -48,8 +53,7 @@ public struct ResNet: Sendable {
     ///   - taps: how many of the last stages to return.
     /// - Returns: the outputs of the last `taps` stages, the largest map first: stage k (from 1) has stride `2^(k + 1)`.
     public func callAsFunction(_ images: FeatureMap, taps: Int) -> [FeatureMap] {
-        precondition(images.channels == 3, "images \(images.values.shape), expected [N, H, W, 3]")
-        precondition((1...stages.count).contains(taps), "\(taps) taps of \(stages.count) stages")
+        checkInput(images, taps: taps)
         var map = pool(stem(images, activation: .relu))
         var features: [FeatureMap] = []
         for (stage, blocks) in stages.enumerated() {
@@ -57,5 +61,10 @@ public struct ResNet: Sendable {
             if stage >= stages.count - taps { features.append(map) }
         }
         return features
+    }
+
+    func checkInput(_ images: FeatureMap, taps: Int) {
+        precondition(images.channels == 3, "images \(images.values.shape), expected [N, H, W, 3]")
+        precondition((1...stages.count).contains(taps), "\(taps) taps of \(stages.count) stages")
     }
 }

@@ -5,20 +5,22 @@ import Tensors
 /// One residual block, basic (two 3x3) or bottleneck (1x1, 3x3, 1x1): `relu(convolutions(x) + shortcut(x))`.
 struct ResidualBlock: Sendable {
     /// All but the last are followed by a ReLU of their own.
-    private let convolutions: [Conv2D]
-    private let last: Conv2D
+    private let convolutions: [NormalizedConvolution]
+    private let last: NormalizedConvolution
     /// A 1x1 convolution where the shortcut changes size or channels.
-    private let downsample: Conv2D?
+    private let downsample: NormalizedConvolution?
 
     /// Reads `conv1`, `bn1`, `conv2`, ... and, if the shortcut projects, `downsample.0` and `downsample.1`.
     init(
         _ cursor: WeightCursor, kind: ResNetConfiguration.Block, inputChannels: Int, width: Int, outputChannels: Int,
-        stride: Int, dilation: Int, projectsInput: Bool
+        stride: Int, dilation: Int, projectsInput: Bool, normalization: Normalization
     ) throws {
-        func convolution(_ index: Int, _ input: Int, _ output: Int, _ geometry: Conv2D.Geometry) throws -> Conv2D {
-            try Conv2D(
-                folding: cursor["bn\(index)"], into: cursor["conv\(index)"], inputChannels: input,
-                outputChannels: output, geometry: geometry)
+        func convolution(
+            _ index: Int, _ input: Int, _ output: Int, _ geometry: Conv2D.Geometry
+        ) throws -> NormalizedConvolution {
+            try NormalizedConvolution(
+                cursor["conv\(index)"], norm: cursor["bn\(index)"], inputChannels: input, outputChannels: output,
+                geometry: geometry, normalization: normalization)
         }
         let point = Conv2D.Geometry(kernel: 1)
         let spatial = Conv2D.Geometry(kernel: 3, stride: stride, padding: dilation, dilation: dilation)
@@ -35,14 +37,20 @@ struct ResidualBlock: Sendable {
         }
         if projectsInput {
             let shortcut = cursor["downsample"]
-            downsample = try Conv2D(
-                folding: shortcut[1], into: shortcut[0], inputChannels: inputChannels, outputChannels: outputChannels,
-                geometry: Conv2D.Geometry(kernel: 1, stride: stride))
+            downsample = try NormalizedConvolution(
+                shortcut[0], norm: shortcut[1], inputChannels: inputChannels, outputChannels: outputChannels,
+                geometry: Conv2D.Geometry(kernel: 1, stride: stride), normalization: normalization)
         } else {
             downsample = nil
         }
     }
 
+    /// The parameters that can be trained, by their names in the checkpoint.
+    var parameterNames: [String] {
+        (convolutions + [last]).flatMap(\.parameterNames) + (downsample?.parameterNames ?? [])
+    }
+
+    /// Inference.
     func callAsFunction(_ input: consuming FeatureMap) -> FeatureMap {
         var hidden = convolutions[0](copy input, activation: .relu)
         for convolution in convolutions.dropFirst() { hidden = convolution(hidden, activation: .relu) }
@@ -54,5 +62,56 @@ struct ResidualBlock: Sendable {
             shortcut = (consume input).values
         }
         return last(hidden, activation: .relu, addingTo: consume shortcut)
+    }
+
+    /// Training.
+    func withPullback(
+        _ input: FeatureMap, updating statistics: inout BatchStatistics
+    ) -> (output: FeatureMap, pullback: Pullback) {
+        var hidden = input
+        var main: [NormalizedConvolution.Pullback] = []
+        for convolution in convolutions {
+            let (output, pullback) = convolution.withPullback(hidden, activation: .relu, updating: &statistics)
+            hidden = output
+            main.append(pullback)
+        }
+        let shortcut = downsample.map { $0.withPullback(input, updating: &statistics) }
+        let (output, pullback) = last.withPullback(
+            hidden, activation: .relu, addingTo: shortcut?.output.values ?? input.values, updating: &statistics)
+        return (output, Pullback(main: main, last: pullback, shortcut: shortcut?.pullback))
+    }
+
+    /// The way back through a block.
+    struct Pullback {
+        /// Of the convolutions before the last.
+        fileprivate let main: [NormalizedConvolution.Pullback]
+        fileprivate let last: NormalizedConvolution.Pullback
+        /// Of the convolution in the shortcut.
+        fileprivate let shortcut: NormalizedConvolution.Pullback?
+
+        /// Adds the gradients of the parameters, which asks for those of all inputs but the block's own.
+        ///
+        /// - Parameter wantsInput: whether anything below trains.
+        /// - Returns: the gradient of the block's input if it is wanted, from that of its output.
+        func callAsFunction(
+            _ outputGradient: Tensor, wantsInput: Bool, _ gradients: inout Gradients
+        ) -> Tensor? {
+            var (gradient, shortcutGradient) = last.addParameterGradients(of: outputGradient, to: &gradients)
+            var above = last
+            for convolution in main.reversed() {
+                gradient =
+                    convolution.addParameterGradients(
+                        of: above.inputGradient(of: gradient), to: &gradients
+                    ).convolution
+                above = convolution
+            }
+            if let shortcut {
+                shortcutGradient = shortcut.addParameterGradients(of: shortcutGradient, to: &gradients).convolution
+                guard wantsInput else { return nil }
+                shortcutGradient = shortcut.inputGradient(of: shortcutGradient)
+            }
+            guard wantsInput else { return nil }
+            return above.inputGradient(of: gradient, addingTo: consume shortcutGradient)
+        }
     }
 }

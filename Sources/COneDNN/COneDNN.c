@@ -19,10 +19,38 @@
 /// 100 MB after 56 image sizes with a tiny model.
 enum { kept_primitives = 128 };
 
+/// One of an operation's tensors: the argument that oneDNN knows it as, and how to ask for its order in memory.
+typedef struct {
+    int argument;
+    dnnl_query_t memory;
+} operand;
+
+/// What the two operands and the result of onednn_execute are to oneDNN.
+typedef struct {
+    operand source, weights, destination;
+} operands;
+
+static const operands forward_operands = {
+    {DNNL_ARG_SRC, dnnl_query_src_md},
+    {DNNL_ARG_WEIGHTS, dnnl_query_weights_md},
+    {DNNL_ARG_DST, dnnl_query_dst_md},
+};
+static const operands input_gradient_operands = {
+    {DNNL_ARG_DIFF_DST, dnnl_query_diff_dst_md},
+    {DNNL_ARG_WEIGHTS, dnnl_query_weights_md},
+    {DNNL_ARG_DIFF_SRC, dnnl_query_diff_src_md},
+};
+static const operands weights_gradient_operands = {
+    {DNNL_ARG_SRC, dnnl_query_src_md},
+    {DNNL_ARG_DIFF_DST, dnnl_query_diff_dst_md},
+    {DNNL_ARG_DIFF_WEIGHTS, dnnl_query_diff_weights_md},
+};
+
 struct onednn_operation {
     dnnl_primitive_desc_t descriptor;
     dnnl_primitive_t primitive;
-    /// The weights as checkpoints store them.
+    const operands *operands;
+    /// The weights, or their gradient, as checkpoints store them.
     dnnl_memory_desc_t plain_weights;
     int has_bias;
 };
@@ -72,8 +100,11 @@ static dnnl_status_t make_attributes(const onednn_epilogue *epilogue, dnnl_primi
 }
 
 /// Compiles what `description` says; the operation owns the result.
-static dnnl_status_t compile(const_dnnl_op_desc_t description, const onednn_epilogue *epilogue,
-                             const dnnl_memory_desc_t *plain_weights, int has_bias, onednn_operation **result) {
+///
+/// - Parameter forward: the forward operation that a backward one goes with; null for a forward one.
+static dnnl_status_t compile(const_dnnl_op_desc_t description, const_dnnl_primitive_desc_t forward, const operands *operands,
+                             const onednn_epilogue *epilogue, const dnnl_memory_desc_t *plain_weights,
+                             onednn_operation **result) {
     dnnl_engine_t cpu;
     RETURN_IF_FAILED(engine(&cpu));
     onednn_operation *operation = calloc(1, sizeof *operation);
@@ -81,39 +112,86 @@ static dnnl_status_t compile(const_dnnl_op_desc_t description, const onednn_epil
     dnnl_primitive_attr_t attributes = NULL;
     dnnl_status_t status = make_attributes(epilogue, &attributes);
     if (status == dnnl_success)
-        status = dnnl_primitive_desc_create(&operation->descriptor, description, attributes, cpu, NULL);
+        status = dnnl_primitive_desc_create(&operation->descriptor, description, attributes, cpu, forward);
     if (status == dnnl_success) status = dnnl_primitive_create(&operation->primitive, operation->descriptor);
     if (attributes) dnnl_primitive_attr_destroy(attributes);
     if (status != dnnl_success) {
         onednn_operation_destroy(operation);
         return status;
     }
+    operation->operands = operands;
     operation->plain_weights = *plain_weights;
-    operation->has_bias = has_bias;
+    operation->has_bias = epilogue && epilogue->has_bias;
     *result = operation;
     return dnnl_success;
 }
 
-int onednn_convolution_create(const onednn_convolution *shape, onednn_operation **operation) {
+/// A convolution's tensors as oneDNN wants to hear of them.
+typedef struct {
+    dnnl_memory_desc_t source, weights, plain_weights, bias, destination;
+    dnnl_dims_t strides, gaps, padding_start, padding_end;
+} convolution_tensors;
+
+static convolution_tensors tensors_of(const onednn_convolution *shape) {
     const dnnl_dims_t source = {shape->batch, shape->channels, shape->height, shape->width};
     const dnnl_dims_t weights = {shape->output_channels, shape->channels, shape->kernel_height, shape->kernel_width};
     const dnnl_dims_t bias = {shape->output_channels};
     const dnnl_dims_t destination = {shape->batch, shape->output_channels, shape->output_height, shape->output_width};
-    const dnnl_dims_t strides = {shape->stride_height, shape->stride_width};
-    const dnnl_dims_t gaps = {shape->dilation_height - 1, shape->dilation_width - 1};
-    const dnnl_dims_t padding_start = {shape->padding_top, shape->padding_left};
-    const dnnl_dims_t padding_end = {shape->padding_bottom, shape->padding_right};
+    return (convolution_tensors){
+        .source = described(4, source, dnnl_nhwc),
+        .weights = described(4, weights, dnnl_format_tag_any),
+        .plain_weights = described(4, weights, dnnl_oihw),
+        .bias = described(1, bias, dnnl_a),
+        .destination = described(4, destination, dnnl_nhwc),
+        .strides = {shape->stride_height, shape->stride_width},
+        .gaps = {shape->dilation_height - 1, shape->dilation_width - 1},
+        .padding_start = {shape->padding_top, shape->padding_left},
+        .padding_end = {shape->padding_bottom, shape->padding_right},
+    };
+}
 
-    dnnl_memory_desc_t source_memory = described(4, source, dnnl_nhwc);
-    dnnl_memory_desc_t weights_memory = described(4, weights, dnnl_format_tag_any);
-    dnnl_memory_desc_t plain_weights = described(4, weights, dnnl_oihw);
-    dnnl_memory_desc_t bias_memory = described(1, bias, dnnl_a);
-    dnnl_memory_desc_t destination_memory = described(4, destination, dnnl_nhwc);
+int onednn_convolution_create(const onednn_convolution *shape, onednn_operation **operation) {
+    const convolution_tensors of = tensors_of(shape);
     dnnl_convolution_desc_t description;
     RETURN_IF_FAILED(dnnl_dilated_convolution_forward_desc_init(
-        &description, dnnl_forward_inference, dnnl_convolution_direct, &source_memory, &weights_memory,
-        shape->epilogue.has_bias ? &bias_memory : NULL, &destination_memory, strides, gaps, padding_start, padding_end));
-    return compile(&description, &shape->epilogue, &plain_weights, shape->epilogue.has_bias, operation);
+        &description, dnnl_forward_inference, dnnl_convolution_direct, &of.source, &of.weights,
+        shape->epilogue.has_bias ? &of.bias : NULL, &of.destination, of.strides, of.gaps, of.padding_start,
+        of.padding_end));
+    return compile(&description, NULL, &forward_operands, &shape->epilogue, &of.plain_weights, operation);
+}
+
+/// Compiles a backward operation beside the forward one that oneDNN asks for as a hint.
+static dnnl_status_t compile_gradient(const convolution_tensors *of, const dnnl_convolution_desc_t *description,
+                                      const operands *operands, onednn_operation **operation) {
+    dnnl_engine_t cpu;
+    RETURN_IF_FAILED(engine(&cpu));
+    dnnl_convolution_desc_t forward_description;
+    RETURN_IF_FAILED(dnnl_dilated_convolution_forward_desc_init(
+        &forward_description, dnnl_forward_training, dnnl_convolution_direct, &of->source, &of->weights, NULL,
+        &of->destination, of->strides, of->gaps, of->padding_start, of->padding_end));
+    dnnl_primitive_desc_t forward = NULL;
+    RETURN_IF_FAILED(dnnl_primitive_desc_create(&forward, &forward_description, NULL, cpu, NULL));
+    const dnnl_status_t status = compile(description, forward, operands, NULL, &of->plain_weights, operation);
+    dnnl_primitive_desc_destroy(forward);
+    return status;
+}
+
+int onednn_convolution_input_gradient_create(const onednn_convolution *shape, onednn_operation **operation) {
+    const convolution_tensors of = tensors_of(shape);
+    dnnl_convolution_desc_t description;
+    RETURN_IF_FAILED(dnnl_dilated_convolution_backward_data_desc_init(
+        &description, dnnl_convolution_direct, &of.source, &of.weights, &of.destination, of.strides, of.gaps,
+        of.padding_start, of.padding_end));
+    return compile_gradient(&of, &description, &input_gradient_operands, operation);
+}
+
+int onednn_convolution_weights_gradient_create(const onednn_convolution *shape, onednn_operation **operation) {
+    const convolution_tensors of = tensors_of(shape);
+    dnnl_convolution_desc_t description;
+    RETURN_IF_FAILED(dnnl_dilated_convolution_backward_weights_desc_init(
+        &description, dnnl_convolution_direct, &of.source, &of.weights, NULL, &of.destination, of.strides, of.gaps,
+        of.padding_start, of.padding_end));
+    return compile_gradient(&of, &description, &weights_gradient_operands, operation);
 }
 
 int onednn_product_create(const onednn_product *shape, onednn_operation **operation) {
@@ -130,7 +208,7 @@ int onednn_product_create(const onednn_product *shape, onednn_operation **operat
     dnnl_matmul_desc_t description;
     RETURN_IF_FAILED(dnnl_matmul_desc_init(&description, &source_memory, &weights_memory,
                                            shape->epilogue.has_bias ? &bias_memory : NULL, &destination_memory));
-    return compile(&description, &shape->epilogue, &plain_weights, shape->epilogue.has_bias, operation);
+    return compile(&description, NULL, &forward_operands, &shape->epilogue, &plain_weights, operation);
 }
 
 int onednn_batched_product_create(const onednn_batched_product *shape, onednn_operation **operation) {
@@ -145,7 +223,7 @@ int onednn_batched_product_create(const onednn_batched_product *shape, onednn_op
     dnnl_matmul_desc_t description;
     RETURN_IF_FAILED(dnnl_matmul_desc_init(&description, &left_memory, &right_memory, NULL, &result_memory));
     const onednn_epilogue epilogue = {.adds_destination = shape->adds_destination};
-    return compile(&description, &epilogue, &right_memory, 0, operation);
+    return compile(&description, NULL, &forward_operands, &epilogue, &right_memory, operation);
 }
 
 void onednn_operation_destroy(onednn_operation *operation) {
@@ -160,7 +238,11 @@ static const dnnl_memory_desc_t *memory_of(const onednn_operation *operation, dn
 }
 
 size_t onednn_packed_weights_size(const onednn_operation *operation) {
-    return dnnl_memory_desc_get_size(memory_of(operation, dnnl_query_weights_md));
+    return dnnl_memory_desc_get_size(memory_of(operation, operation->operands->weights.memory));
+}
+
+size_t onednn_result_size(const onednn_operation *operation) {
+    return dnnl_memory_desc_get_size(memory_of(operation, operation->operands->destination.memory));
 }
 
 size_t onednn_scratchpad_size(const onednn_operation *operation) {
@@ -205,6 +287,10 @@ int onednn_unpack_weights(const onednn_operation *operation, const void *packed,
     return reorder(memory_of(operation, dnnl_query_weights_md), packed, &operation->plain_weights, plain);
 }
 
+int onednn_unpack_weights_gradient(const onednn_operation *operation, const void *packed, float *plain) {
+    return reorder(memory_of(operation, dnnl_query_diff_weights_md), packed, &operation->plain_weights, plain);
+}
+
 int onednn_repack_weights(const onednn_operation *from, const void *packed, const onednn_operation *to, void *repacked) {
     return reorder(memory_of(from, dnnl_query_weights_md), packed, memory_of(to, dnnl_query_weights_md), repacked);
 }
@@ -214,16 +300,15 @@ int onednn_execute(const onednn_operation *operation, const float *source, const
     dnnl_engine_t cpu;
     RETURN_IF_FAILED(engine(&cpu));
     const struct {
-        int argument;
-        dnnl_query_t memory;
+        operand operand;
         int index;
         void *data;
-    } operands[] = {
-        {DNNL_ARG_SRC, dnnl_query_src_md, 0, (void *)source},
-        {DNNL_ARG_WEIGHTS, dnnl_query_weights_md, 0, (void *)weights},
-        {DNNL_ARG_DST, dnnl_query_dst_md, 0, destination},
-        {DNNL_ARG_SCRATCHPAD, dnnl_query_scratchpad_md, 0, scratchpad},
-        {DNNL_ARG_BIAS, dnnl_query_weights_md, 1, (void *)bias},
+    } uses[] = {
+        {operation->operands->source, 0, (void *)source},
+        {operation->operands->weights, 0, (void *)weights},
+        {operation->operands->destination, 0, destination},
+        {{DNNL_ARG_SCRATCHPAD, dnnl_query_scratchpad_md}, 0, scratchpad},
+        {{DNNL_ARG_BIAS, dnnl_query_weights_md}, 1, (void *)bias},
     };
     const int count = operation->has_bias ? 5 : 4;
     dnnl_exec_arg_t arguments[5];
@@ -232,10 +317,10 @@ int onednn_execute(const onednn_operation *operation, const float *source, const
     int made = 0;
     for (; made < count && status == dnnl_success; made++) {
         const dnnl_memory_desc_t *memory =
-            dnnl_primitive_desc_query_md(operation->descriptor, operands[made].memory, operands[made].index);
-        arguments[made].arg = operands[made].argument;
+            dnnl_primitive_desc_query_md(operation->descriptor, uses[made].operand.memory, uses[made].index);
+        arguments[made].arg = uses[made].operand.argument;
         arguments[made].memory = NULL;
-        status = dnnl_memory_create(&arguments[made].memory, memory, cpu, operands[made].data);
+        status = dnnl_memory_create(&arguments[made].memory, memory, cpu, uses[made].data);
     }
     if (status == dnnl_success) status = dnnl_primitive_execute(operation->primitive, stream, count, arguments);
     if (status == dnnl_success) status = dnnl_stream_wait(stream);

@@ -31,13 +31,28 @@ public struct Conv2D: Sendable {
     public let inputChannels: Int
     public let outputChannels: Int
     public let geometry: Geometry
-    private let weights: PackedWeights
-    private let bias: Tensor?
+    let weights: PackedWeights
+    let bias: Tensor?
+    /// Where the checkpoint has the parameters; nil for a layer of none.
+    let source: Source?
 
+    struct Source: Sendable {
+        /// The path before `.weight` and `.bias`.
+        let path: String
+        /// The checkpoint's weight times its output channel's factor is this layer's, whose bias is then no parameter.
+        let factors: [Float]?
+    }
+
+    /// A layer of no checkpoint, for inference.
+    ///
     /// - Parameters:
     ///   - weight: `[output channels, input channels, kernel, kernel]`.
     ///   - bias: `[output channels]`.
     public init(weight: Tensor, bias: Tensor?, geometry: Geometry) {
+        self.init(weight: weight, bias: bias, geometry: geometry, source: nil)
+    }
+
+    private init(weight: Tensor, bias: Tensor?, geometry: Geometry, source: Source?) {
         precondition(
             weight.shape.rank == 4 && weight.shape[2] == geometry.kernel && weight.shape[3] == geometry.kernel,
             "weight \(weight.shape) for a \(geometry.kernel)x\(geometry.kernel) kernel")
@@ -47,14 +62,36 @@ public struct Conv2D: Sendable {
         self.geometry = geometry
         weights = PackedWeights(weight)
         self.bias = bias
+        self.source = source
     }
 
-    /// Reads `weight` and `bias`.
-    public init(_ cursor: WeightCursor, inputChannels: Int, outputChannels: Int, geometry: Geometry) throws {
+    /// Reads `weight` and, unless told that there is none, `bias`.
+    public init(
+        _ cursor: WeightCursor, inputChannels: Int, outputChannels: Int, geometry: Geometry, hasBias: Bool = true
+    ) throws {
         let shape: Shape = [outputChannels, inputChannels, geometry.kernel, geometry.kernel]
         self.init(
-            weight: try cursor.tensor("weight", shape), bias: try cursor.tensor("bias", [outputChannels]),
-            geometry: geometry)
+            weight: try cursor.tensor("weight", shape),
+            bias: hasBias ? try cursor.tensor("bias", [outputChannels]) : nil, geometry: geometry,
+            source: Source(path: cursor.path, factors: nil))
+    }
+
+    /// A convolution and a constant linear map of each output channel behind it, as one: reads `weight` and multiplies it.
+    ///
+    /// - Parameters:
+    ///   - scale: a factor for each output channel.
+    ///   - shift: what is added to each output channel after that; no parameter, so it gets no gradient.
+    public init(
+        _ cursor: WeightCursor, inputChannels: Int, geometry: Geometry, scale: [Double], shift: [Float]
+    ) throws {
+        precondition(scale.count == shift.count, "\(scale.count) factors, \(shift.count) shifts")
+        let outputChannels = scale.count
+        let shape: Shape = [outputChannels, inputChannels, geometry.kernel, geometry.kernel]
+        var kernel = try cursor.tensor("weight", shape)
+        kernel.scaleRows(by: scale)
+        self.init(
+            weight: kernel, bias: Tensor([outputChannels], shift), geometry: geometry,
+            source: Source(path: cursor.path, factors: scale.map(Float.init)))
     }
 
     /// - Parameters:
@@ -67,38 +104,77 @@ public struct Conv2D: Sendable {
         precondition(
             input.shape.rank == 4 && input.shape.last == inputChannels,
             "input \(input.shape), expected [N, H, W, \(inputChannels)]")
-        let (batch, height, width) = (input.shape[0], input.shape[1], input.shape[2])
-        let outputHeight = geometry.outputExtent(of: height)
-        let outputWidth = geometry.outputExtent(of: width)
-        let outputShape: Shape = [batch, outputHeight, outputWidth, outputChannels]
+        let outputShape = outputShape(of: input.shape)
         let epilogue = Epilogue(hasBias: bias != nil, addsResidual: residual != nil, activation: activation)
         var output = residual ?? Tensor(uninitialized: outputShape)
         precondition(output.shape == outputShape, "residual \(output.shape), expected \(outputShape)")
 
-        let key = PackedWeights.Key(extents: [batch, height, width], epilogue: epilogue)
+        let key = PackedWeights.Key(extents: Array(input.shape.dimensions.dropLast()), epilogue: epilogue)
         output.withMutableElements { output in
             guard let destination = output.baseAddress, !output.isEmpty else { return }
             weights.run(key, source: input, bias: bias, destination: destination) {
-                // What the kernel does not reach at the end of an axis counts as negative padding.
-                func paddingEnd(_ extent: Int, _ output: Int) -> Int {
-                    (output - 1) * geometry.stride + geometry.dilation * (geometry.kernel - 1) + 1 - extent
-                        - geometry.padding
-                }
-                var shape = onednn_convolution(
-                    batch: Int64(batch), height: Int64(height), width: Int64(width), channels: Int64(inputChannels),
-                    output_height: Int64(outputHeight), output_width: Int64(outputWidth),
-                    output_channels: Int64(outputChannels), kernel_height: Int64(geometry.kernel),
-                    kernel_width: Int64(geometry.kernel), stride_height: Int64(geometry.stride),
-                    stride_width: Int64(geometry.stride), dilation_height: Int64(geometry.dilation),
-                    dilation_width: Int64(geometry.dilation), padding_top: Int64(geometry.padding),
-                    padding_left: Int64(geometry.padding),
-                    padding_bottom: Int64(paddingEnd(height, outputHeight)),
-                    padding_right: Int64(paddingEnd(width, outputWidth)), epilogue: epilogue.bridged)
-                return Operation("a convolution of \(input.shape) to \(outputShape)") {
-                    onednn_convolution_create(&shape, $0)
-                }
+                operation(.output(epilogue), inputShape: input.shape)
             }
         }
         return output
+    }
+
+    /// The output's shape for an input of `[N, H, W, input channels]`.
+    func outputShape(of input: Shape) -> Shape {
+        [input[0], geometry.outputExtent(of: input[1]), geometry.outputExtent(of: input[2]), outputChannels]
+    }
+}
+
+extension Conv2D {
+    /// What an operation of a convolution computes; all that its code depends on.
+    struct Computation: Hashable, Sendable {
+        enum Result: Hashable, Sendable {
+            case output(Epilogue)
+            /// From the output's gradient and the weights.
+            case inputGradient
+            /// From the input and the output's gradient.
+            case weightGradient
+        }
+
+        var result: Result
+        var geometry: Geometry
+        /// `[N, H, W, input channels]`.
+        var input: Shape
+        /// `[N, H', W', output channels]`.
+        var output: Shape
+
+        func compile() -> Operation {
+            // What the kernel does not reach at the end of an axis counts as negative padding.
+            func paddingEnd(_ axis: Int) -> Int64 {
+                Int64(
+                    (output[axis] - 1) * geometry.stride + geometry.dilation * (geometry.kernel - 1) + 1 - input[axis]
+                        - geometry.padding)
+            }
+            var shape = onednn_convolution(
+                batch: Int64(input[0]), height: Int64(input[1]), width: Int64(input[2]), channels: Int64(input[3]),
+                output_height: Int64(output[1]), output_width: Int64(output[2]), output_channels: Int64(output[3]),
+                kernel_height: Int64(geometry.kernel), kernel_width: Int64(geometry.kernel),
+                stride_height: Int64(geometry.stride), stride_width: Int64(geometry.stride),
+                dilation_height: Int64(geometry.dilation), dilation_width: Int64(geometry.dilation),
+                padding_top: Int64(geometry.padding), padding_left: Int64(geometry.padding),
+                padding_bottom: paddingEnd(1), padding_right: paddingEnd(2), epilogue: onednn_epilogue())
+            return Operation("\(result) of a convolution of \(input) to \(output)") { handle in
+                switch result {
+                case .output(let epilogue):
+                    shape.epilogue = epilogue.bridged
+                    return onednn_convolution_create(&shape, handle)
+                case .inputGradient: return onednn_convolution_input_gradient_create(&shape, handle)
+                case .weightGradient: return onednn_convolution_weights_gradient_create(&shape, handle)
+                }
+            }
+        }
+
+        static let cache = OperationCache<Computation>()
+    }
+
+    func operation(_ result: Computation.Result, inputShape: Shape) -> Operation {
+        let computation = Computation(
+            result: result, geometry: geometry, input: inputShape, output: outputShape(of: inputShape))
+        return Computation.cache.operation(for: computation, compile: computation.compile)
     }
 }

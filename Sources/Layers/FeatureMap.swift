@@ -60,6 +60,15 @@ public struct FeatureMap: Sendable {
     }
 }
 
+extension Tensor {
+    /// These maps, `[N, H, W, C]`, or gradients of them, with zeros outside the images.
+    package func withoutPadding(_ validSizes: [ValidSize]) -> Tensor {
+        var map = FeatureMap(values: self, validSizes: validSizes)
+        map.clearPadding()
+        return map.values
+    }
+}
+
 extension Conv2D {
     /// The convolution of each image as if it were alone: padding never reaches an image through the kernel.
     ///
@@ -68,10 +77,15 @@ extension Conv2D {
         _ input: consuming FeatureMap, activation: Activation = .none, addingTo residual: consuming Tensor? = nil
     ) -> FeatureMap {
         if geometry.kernel > 1 { input.clearPadding() }
-        let sizes = input.validSizes.map {
+        let sizes = outputSizes(of: input)
+        return FeatureMap(values: self(input.values, activation: activation, addingTo: residual), validSizes: sizes)
+    }
+
+    /// The valid sizes of the output: what each image would have alone.
+    package func outputSizes(of input: borrowing FeatureMap) -> [ValidSize] {
+        input.validSizes.map {
             ValidSize(
                 height: geometry.outputExtent(of: $0.height), width: geometry.outputExtent(of: $0.width))
         }
-        return FeatureMap(values: self(input.values, activation: activation, addingTo: residual), validSizes: sizes)
     }
 }

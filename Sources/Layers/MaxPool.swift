@@ -37,3 +37,48 @@ public struct MaxPool: Sendable {
         return FeatureMap(values: pooled, validSizes: sizes)
     }
 }
+
+extension MaxPool {
+    /// The layer's output, and how a gradient flows back through it: to the first of each window's largest elements, row by
+    /// row.
+    ///
+    /// - Parameter input: as in ``callAsFunction(_:)``; the pullback keeps it and the output.
+    public func withPullback(_ input: consuming FeatureMap) -> (output: FeatureMap, pullback: Pullback) {
+        input.clearPadding()
+        let (values, inputSizes) = (input.values, input.validSizes)
+        let output = self(input)
+        return (
+            output,
+            { outputGradient, _ in
+                let gradient = outputGradient.withoutPadding(output.validSizes)
+                return inputGradient(of: gradient, input: values, output: output.values).withoutPadding(inputSizes)
+            }
+        )
+    }
+
+    private func inputGradient(of gradient: Tensor, input: Tensor, output: Tensor) -> Tensor {
+        precondition(gradient.shape == output.shape, "gradient \(gradient.shape) of \(output.shape)")
+        let (images, height, width, channels) = (input.shape[0], input.shape[1], input.shape[2], input.shape[3])
+        // Neighbouring windows share pixels, but channels share nothing: a cache line of them each.
+        let slice = 16
+        let slices = (channels + slice - 1) / slice
+        var result = Tensor(input.shape)
+        result.withMutableElements { result in
+            guard let target = result.baseAddress else { return }
+            withExtendedLifetime((gradient, input, output)) {
+                Parallel.forRanges(images * slices) { parts in
+                    for part in parts {
+                        let (image, first) = (part / slices, part % slices * slice)
+                        let inputStart = image * height * width * channels + first
+                        let outputStart = image * output.shape[1] * output.shape[2] * channels + first
+                        maps_max_pool_3x3_gradient(
+                            Int64(height), Int64(width), Int64(channels), Int64(min(slice, channels - first)),
+                            input.pointer + inputStart, Int64(output.shape[1]), Int64(output.shape[2]),
+                            output.pointer + outputStart, gradient.pointer + outputStart, target + inputStart)
+                    }
+                }
+            }
+        }
+        return result
+    }
+}

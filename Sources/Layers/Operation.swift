@@ -1,4 +1,5 @@
 import COneDNN
+import Synchronization
 import Tensors
 
 /// A oneDNN operation compiled for one shape; it holds no data and may run on several threads at once.
@@ -38,8 +39,33 @@ package final class Operation: @unchecked Sendable {
     }
 }
 
+/// Compiled operations of one kind, by what they compute and by how many threads share it.
+///
+/// A model for training is built anew at every step: its operations outlive it here.
+final class OperationCache<Computation: Hashable & Sendable>: Sendable {
+    private struct Key: Hashable {
+        var computation: Computation
+        var threads: Int
+    }
+
+    /// Some tens serve a model; more come only with inputs of many sizes.
+    private static var limit: Int { 256 }
+    private let compiled = Mutex<[Key: Operation]>([:])
+
+    func operation(for computation: Computation, compile: () -> Operation) -> Operation {
+        let key = Key(computation: computation, threads: Parallel.threadCount)
+        return compiled.withLock { compiled in
+            if let known = compiled[key] { return known }
+            if compiled.count >= Self.limit { compiled = [:] }
+            let new = compile()
+            compiled[key] = new
+            return new
+        }
+    }
+}
+
 /// What a product does with its result before storing it: + bias, + residual, then ReLU.
-struct Epilogue: Hashable {
+struct Epilogue: Hashable, Sendable {
     var hasBias: Bool
     var addsResidual: Bool
     var activation: Activation

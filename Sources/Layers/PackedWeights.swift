@@ -7,10 +7,13 @@ import Tensors
 /// The weights are packed when the layer first runs; the checkpoint's order is given up then, so that memory holds them
 /// once. Another input shape that wants another order (rare) gets a repacked copy.
 final class PackedWeights: Sendable {
-    /// What distinguishes a layer's operations: the input's extents, the epilogue, and the threads that share the work.
+    /// What distinguishes a layer's operations: the input's extents, the epilogue, whether values or gradients flow, and the
+    /// threads that share the work.
     struct Key: Hashable {
         var extents: [Int]
         var epilogue: Epilogue
+        /// From the output's gradient to the input's.
+        var isBackward = false
         var threads = Parallel.threadCount
     }
 
@@ -40,6 +43,8 @@ final class PackedWeights: Sendable {
     }
 
     /// Runs the operation for `key`, compiling it and packing the weights if this is its first time.
+    ///
+    /// A backward pass wants the weights in another order than the forward: a training step holds both.
     func run(
         _ key: Key, source: Tensor, bias: Tensor?, destination: UnsafeMutablePointer<Float>, compile: () -> Operation
     ) {

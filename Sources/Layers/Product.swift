@@ -1,5 +1,4 @@
 import COneDNN
-import Synchronization
 import Tensors
 
 /// A batch of products of two activations, read and written in place by strides: heads need no copy of their own.
@@ -38,8 +37,10 @@ package struct Product: Sendable, Hashable {
 
     /// The product ready to run, compiled once for each shape and number of threads.
     package func compiled() -> Operation {
-        if runsOnOneThread { return Parallel.withThreadCount(1) { Self.cache.operation(for: self) } }
-        return Self.cache.operation(for: self)
+        if runsOnOneThread {
+            return Parallel.withThreadCount(1) { Self.cache.operation(for: self, compile: compile) }
+        }
+        return Self.cache.operation(for: self, compile: compile)
     }
 
     /// Runs the product on whole tensors, whose elements from the offsets on the strides must not leave.
@@ -65,29 +66,7 @@ package struct Product: Sendable, Hashable {
         compiled().run(source: left, weights: UnsafeRawPointer(right), bias: nil, destination: result)
     }
 
-    private static let cache = Cache()
-
-    private final class Cache: Sendable {
-        private struct Key: Hashable {
-            var product: Product
-            var threads: Int
-        }
-
-        /// Some tens serve a model; more come only with inputs of many sizes.
-        private static let limit = 256
-        private let compiled = Mutex<[Key: Operation]>([:])
-
-        func operation(for product: Product) -> Operation {
-            let key = Key(product: product, threads: Parallel.threadCount)
-            return compiled.withLock { compiled in
-                if let known = compiled[key] { return known }
-                if compiled.count >= Self.limit { compiled = [:] }
-                let new = product.compile()
-                compiled[key] = new
-                return new
-            }
-        }
-    }
+    private static let cache = OperationCache<Product>()
 
     private func compile() -> Operation {
         func four(_ strides: Strides, _ rows: Int, _ columns: Int) -> (Int64, Int64, Int64, Int64) {

@@ -61,3 +61,19 @@ extension Tensor {
         }
     }
 }
+
+extension Tensor {
+    /// Multiplies each slice along the first axis by its factor, in Double.
+    package mutating func scaleRows<Factor: BinaryFloatingPoint>(by factors: [Factor]) {
+        precondition(shape.rank > 0 && shape[0] == factors.count, "\(factors.count) factors for \(shape)")
+        let width = count / max(1, shape[0])
+        withMutableElements { elements in
+            for (row, factor) in factors.enumerated() {
+                let factor = Double(factor)
+                for index in row * width..<(row + 1) * width {
+                    elements[index] = Float(Double(elements[index]) * factor)
+                }
+            }
+        }
+    }
+}

@@ -8,6 +8,7 @@
 #include "DeformableSampling.h"
 #include "DepthwiseConvolution.h"
 #include "GridSampling.h"
+#include "Maps.h"
 #include "PositionBias.h"
 #include "Rows.h"
 #include "ThreadPool.h"

@@ -49,12 +49,22 @@ typedef struct {
 } onednn_batched_product;
 
 int onednn_convolution_create(const onednn_convolution *shape, onednn_operation **operation);
+/// The gradient of a convolution's source from that of its destination: executed with the destination's gradient as `source`
+/// and the weights packed for it, it writes the source's gradient. The epilogue counts for nothing.
+int onednn_convolution_input_gradient_create(const onednn_convolution *shape, onednn_operation **operation);
+/// The gradient of a convolution's weights: executed with the convolution's source as `source` and its destination's gradient
+/// as `weights`, it writes onednn_result_size bytes for onednn_unpack_weights_gradient. The epilogue counts for nothing.
+///
+/// Its sums depend in their last bits on the number of threads, which share them.
+int onednn_convolution_weights_gradient_create(const onednn_convolution *shape, onednn_operation **operation);
 int onednn_product_create(const onednn_product *shape, onednn_operation **operation);
 int onednn_batched_product_create(const onednn_batched_product *shape, onednn_operation **operation);
 void onednn_operation_destroy(onednn_operation *operation);
 
 /// Bytes of the operation's packed weights.
 size_t onednn_packed_weights_size(const onednn_operation *operation);
+/// Bytes that an execution writes to its destination.
+size_t onednn_result_size(const onednn_operation *operation);
 /// Bytes of scratch memory that an execution needs, 64-byte aligned.
 size_t onednn_scratchpad_size(const onednn_operation *operation);
 /// 1 if weights packed for one operation serve the other.
@@ -64,10 +74,13 @@ int onednn_packs_weights_alike(const onednn_operation *left, const onednn_operat
 int onednn_pack_weights(const onednn_operation *operation, const float *plain, void *packed);
 /// Brings packed weights back into the checkpoint's order.
 int onednn_unpack_weights(const onednn_operation *operation, const void *packed, float *plain);
+/// Brings what a weights' gradient wrote into the checkpoint's order.
+int onednn_unpack_weights_gradient(const onednn_operation *operation, const void *packed, float *plain);
 /// Brings weights packed for another operation of the same layer into this one's order.
 int onednn_repack_weights(const onednn_operation *from, const void *packed, const onednn_operation *to, void *repacked);
 
-/// Runs the operation. `weights` are packed (or the right-hand activations of a batched product); `bias` is null without one.
+/// Runs the operation. `weights` are packed (or the right-hand activations of a batched product, or an output's gradient);
+/// `bias` is null without one.
 int onednn_execute(const onednn_operation *operation, const float *source, const void *weights, const float *bias,
                    float *destination, void *scratchpad);
 
