@@ -45,7 +45,8 @@ extension Decoder {
             { predictionGradients, gradients in
                 precondition(
                     predictionGradients.count == pullbacks.count,
-                    "gradients of \(predictionGradients.count) layers for \(pullbacks.count)")
+                    "gradients of \(predictionGradients.count) layers for \(pullbacks.count); a pullback can be called once"
+                )
                 var target = Tensor(queries.target.shape)
                 var position = Tensor(queries.position.shape)
                 var references = Tensor(queries.references.shape)

@@ -10,21 +10,29 @@ extension DeformableDETR {
     ///
     /// - Parameters:
     ///   - batch: `[N, H, W, 3]` with its padding, under either rule.
-    ///   - options: dropout, and what fixes it.
+    ///   - options: dropout, what fixes it, and which parameters train.
+    ///   - statistics: gets the new running statistics of every BatchNorm that is not frozen.
     /// - Returns: the output, and a function from the gradients with respect to it. Where the output has proposals, so must
     ///   they.
     /// - Throws: ``DetectorError`` when a two-stage model finds fewer locations in an image than it has queries.
     public func withPullback(
-        _ batch: ImageBatch, options: TrainingOptions
+        _ batch: ImageBatch, options: TrainingOptions, updating statistics: inout BatchStatistics
     ) throws -> (
         output: TrainingOutput,
         pullback: (_ outputGradients: TrainingOutput, _ gradients: inout Gradients) -> Void
     ) {
-        let features = backbone(batch.backboneInput, taps: configuration.featureTaps)
-        let sequence = inputProjection(features, of: batch)
+        let (features, backbonePullback) = backbone.withPullback(
+            batch.backboneInput, taps: configuration.featureTaps, wanting: options.isTrained, updating: &statistics)
+        let (sequence, projectionPullback) = inputProjection.withPullback(features, of: batch)
         let (output, transformerPullback) = try predict(
             from: sequence, paddingRule: batch.paddingRule, options: options)
-        return (output, { _ = transformerPullback($0, &$1) })
+        return (
+            output,
+            { outputGradients, gradients in
+                let sequenceGradient = transformerPullback(outputGradients, &gradients)
+                backbonePullback(projectionPullback(sequenceGradient, &gradients), &gradients)
+            }
+        )
     }
 
     /// From the gradients of the output to those of the projected features, `[N, S, C]`.

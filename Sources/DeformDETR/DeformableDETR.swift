@@ -54,12 +54,16 @@ public struct DeformableDETR: Sendable {
 
     /// Reads a checkpoint's tensors by their canonical names.
     ///
+    /// - Parameter normalization: of the backbone. The published training, like inference, has it frozen.
     /// - Throws: `CheckpointError` when a tensor is missing or has another shape.
-    public init(_ cursor: WeightCursor, configuration: Configuration) throws {
+    public init(
+        _ cursor: WeightCursor, configuration: Configuration, normalization: Normalization = .frozen
+    ) throws {
         self.configuration = configuration
         let transformer = cursor["transformer"]
         let width = configuration.modelWidth
-        backbone = try ResNet(cursor["backbone"][0]["body"], configuration: configuration.backbone)
+        backbone = try ResNet(
+            cursor["backbone"][0]["body"], configuration: configuration.backbone, normalization: normalization)
         inputProjection = try InputProjection(cursor, configuration: configuration)
         levelEmbeddingName = transformer.path + ".level_embed"
         levelEmbedding = try transformer.tensor("level_embed", [configuration.levels, width])

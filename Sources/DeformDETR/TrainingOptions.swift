@@ -1,7 +1,7 @@
 import Layers
 
 /// How a pass for training differs from one for inference.
-public struct TrainingOptions: Sendable, Hashable {
+public struct TrainingOptions: Sendable {
     /// The chance that an element is dropped, by place; each in 0..<1.
     public struct DropoutRates: Sendable, Hashable {
         /// What attention and feed-forward parts add to their input.
@@ -30,9 +30,16 @@ public struct TrainingOptions: Sendable, Hashable {
     /// Fixes which elements are dropped: another one for each step.
     public var seed: UInt64
 
-    public init(dropout: DropoutRates = .published, seed: UInt64) {
+    /// Which parameters train; ask ``Gradients`` for the same. Nothing is kept for a backward through layers of the backbone
+    /// below the first of them.
+    public var isTrained: ParameterFilter
+
+    public init(
+        dropout: DropoutRates = .published, seed: UInt64, training isTrained: @escaping ParameterFilter = { _ in true }
+    ) {
         self.dropout = dropout
         self.seed = seed
+        self.isTrained = isTrained
     }
 }
 

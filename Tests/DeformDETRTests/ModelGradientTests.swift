@@ -66,12 +66,21 @@ import Testing
                         boxes: try file.tensor("\(kind).proposals.boxes")) : nil)
         }
 
+        func pass(
+            _ images: [Tensor], paddingRule: ImageBatch.PaddingRule = .excluded, parameters: TensorDictionary? = nil,
+            options: TrainingOptions = TrainingOptions(dropout: .none, seed: 0)
+        ) throws -> (output: TrainingOutput, pullback: (TrainingOutput, inout Gradients) -> Void) {
+            var statistics = BatchStatistics()
+            defer { #expect(statistics.names.isEmpty, "frozen norms have no new statistics") }
+            return try model(parameters).withPullback(
+                ImageBatch(images, paddingRule: paddingRule), options: options, updating: &statistics)
+        }
+
         func gradients(
             _ images: [Tensor], paddingRule: ImageBatch.PaddingRule = .excluded, upstream: TrainingOutput,
             options: TrainingOptions = TrainingOptions(dropout: .none, seed: 0)
         ) throws -> (output: TrainingOutput, gradients: Gradients) {
-            let (output, pullback) = try model().withPullback(
-                ImageBatch(images, paddingRule: paddingRule), options: options)
+            let (output, pullback) = try pass(images, paddingRule: paddingRule, options: options)
             var gradients = Gradients()
             pullback(upstream, &gradients)
             return (output, gradients)
@@ -82,7 +91,7 @@ import Testing
 
     /// Outputs of all layers and every gradient, on a padded batch as the reference treats it.
     ///
-    /// In float32 1e-3 of a tensor's largest element is asked for; measured are 3e-5 at most.
+    /// In float32 1e-3 of a tensor's largest element is asked for; measured are 6e-5 at most.
     @Test(arguments: names) func everyGradientAgreesWithAutograd(name: String) throws {
         let sample = try Case(name)
         let (output, gradients) = try sample.gradients(
@@ -91,14 +100,18 @@ import Testing
             #expect(relativeError(actual, expected) < 1e-4)
         }
         let prefix = "gradient."
-        let expected = sample.file.names.filter { $0.hasPrefix(prefix) && !Self.isBelowTransformer($0) }
-        #expect(
-            Set(gradients.names.filter { !Self.isBelowTransformer($0) })
-                == Set(expected.map { String($0.dropFirst(prefix.count)) }))
+        let expected = sample.file.names.filter { $0.hasPrefix(prefix) }
+        #expect(Set(gradients.names) == Set(expected.map { String($0.dropFirst(prefix.count)) }))
+        let largest = try expected.reduce(0) { try max($0, Self.largest(sample.file.tensor($1))) }
         for name in expected {
             let gradient = try #require(gradients[String(name.dropFirst(prefix.count))])
-            let error = relativeError(Self.thinned(gradient), try sample.file.tensor(name))
-            #expect(error < 1e-3, "\(name)")
+            let reference = try sample.file.tensor(name)
+            // Some gradients are exactly 0, like those of a bias that a norm of one channel a group takes away again.
+            if Self.largest(reference) < 1e-9 * largest {
+                #expect(Self.largest(gradient) < 1e-5 * largest, "\(name)")
+            } else {
+                #expect(relativeError(Self.thinned(gradient), reference) < 1e-3, "\(name)")
+            }
         }
     }
 
@@ -124,7 +137,8 @@ import Testing
             for name in gradients.names { sum.add(try #require(gradients[name]), to: name) }
         }
         #expect(together.names == sum.names)
-        for name in sum.names {
+        let largest = try sum.names.reduce(0) { max($0, Self.largest(try #require(sum[$1]))) }
+        for name in sum.names where Self.largest(try #require(sum[name])) > 1e-5 * largest {
             #expect(relativeError(try #require(together[name]), try #require(sum[name])) < 1e-4, "\(name)")
         }
         let (_, padded) = try sample.gradients(images, paddingRule: .asInReference, upstream: upstream)
@@ -141,11 +155,11 @@ import Testing
         let images = try sample.images()
         let options = TrainingOptions(dropout: rates, seed: 17)
         var random = SeededGenerator(seed: 18)
-        let (first, _) = try sample.model().withPullback(ImageBatch(images), options: options)
+        let (first, _) = try sample.pass(images, options: options)
         let upstream = first.map { random.tensor($0.shape) }
         let (_, gradients) = try sample.gradients(images, upstream: upstream, options: options)
         func loss(_ parameters: TensorDictionary) throws -> Double {
-            let (output, _) = try sample.model(parameters).withPullback(ImageBatch(images), options: options)
+            let (output, _) = try sample.pass(images, parameters: parameters, options: options)
             return zip(output.tensors, upstream.tensors).reduce(0) { sum, pair in
                 zip(pair.0.elements, pair.1.elements).reduce(sum) { $0 + Double($1.0) * Double($1.1) }
             }
@@ -183,18 +197,16 @@ import Testing
     @Test(arguments: names) func passesAgree(name: String) throws {
         let sample = try Case(name)
         let images = try sample.images()
-        let upstream = try sample.model().withPullback(
-            ImageBatch(images), options: TrainingOptions(dropout: .none, seed: 0)
-        ).output
+        let upstream = try sample.pass(images).output
         let inferred = try sample.model()(ImageBatch(images))
         let last = try #require(upstream.layers.last)
         #expect(relativeError(last.logits, inferred.logits) < 1e-6)
         #expect(relativeError(last.boxes, inferred.boxes) < 1e-6)
 
-        func pass(seed: UInt64) throws -> (output: TrainingOutput, gradients: Gradients) {
+        func seeded(_ seed: UInt64) throws -> (output: TrainingOutput, gradients: Gradients) {
             try sample.gradients(images, upstream: upstream, options: TrainingOptions(seed: seed))
         }
-        let (once, again, other) = (try pass(seed: 1), try pass(seed: 1), try pass(seed: 2))
+        let (once, again, other) = (try seeded(1), try seeded(1), try seeded(2))
         #expect(zip(once.output.tensors, again.output.tensors).allSatisfy { $0.elements == $1.elements })
         #expect(once.gradients.names.allSatisfy { once.gradients[$0]?.elements == again.gradients[$0]?.elements })
         #expect(once.output.layers[0].logits.elements != other.output.layers[0].logits.elements)
@@ -203,25 +215,27 @@ import Testing
     /// Parameters that nobody wants cost nothing and get nothing; the others' gradients don't change.
     @Test func onlyWantedParametersGetGradients() throws {
         let sample = try Case("padded-batch-two-stage")
-        let batch = ImageBatch(try sample.images())
         let (_, all) = try sample.gradients(sample.images(), upstream: sample.outputs("upstream"))
-        let (_, pullback) = try sample.model().withPullback(
-            batch, options: TrainingOptions(dropout: .none, seed: 0))
-        let isWanted: ParameterFilter = { $0.contains("bias") && !$0.contains("encoder") }
+        let isWanted: ParameterFilter = {
+            $0.hasPrefix("backbone.0.body.layer3") || $0.contains("bias") && !$0.contains("encoder")
+        }
+        let (_, pullback) = try sample.pass(
+            sample.images(), options: TrainingOptions(dropout: .none, seed: 0, training: isWanted))
         var some = Gradients(wanting: isWanted)
         pullback(try sample.outputs("upstream"), &some)
         #expect(some.names == all.names.filter(isWanted))
         for name in some.names { #expect(some[name]?.elements == all[name]?.elements, "\(name)") }
     }
 
-    private static func isBelowTransformer(_ name: String) -> Bool {
-        name.contains("backbone.") || name.contains("input_proj.")
-    }
+    /// The absolute value of the largest element.
+    private static func largest(_ tensor: Tensor) -> Float { tensor.elements.reduce(0) { max($0, abs($1)) } }
 
-    /// Golden files hold every third element of large tensors.
+    /// Golden files hold about a third of the elements of large tensors, chosen by a multiplicative hash of their place.
     private static func thinned(_ tensor: Tensor) -> Tensor {
         guard tensor.count > 1000 else { return tensor }
-        let kept = stride(from: 0, to: tensor.count, by: 3).map { tensor.elements[$0] }
+        let kept = tensor.elements.enumerated().compactMap { index, element in
+            UInt32(truncatingIfNeeded: index) &* 2_654_435_761 < 1_431_655_765 ? element : nil
+        }
         return Tensor([kept.count], kept)
     }
 }
