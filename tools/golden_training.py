@@ -8,7 +8,7 @@ mirrored, without its last 12 columns and 10 rows, so that every batch is padded
   output.proposals.logits [N, S, C], output.proposals.boxes [N, S, 4]  two-stage: what the encoder's head gives
   upstream.*  a random gradient of each output
   gradient.NAME  by the authors' names: the gradient of every parameter for them; of tensors with more than 1,000 elements
-                 about a third, as `thinned` chooses them. q, k and v of self-attention are joined; shared heads appear
+                 about a fifth, as `thinned` chooses them. q, k and v of self-attention are joined; shared heads appear
                  once
 Computed in float64 in evaluation mode (no dropout) and rounded to float32.
 """
@@ -25,7 +25,7 @@ from safetensors.torch import save_file
 from checkpoint_forms import official_names
 from golden_model import CASES, clear_model
 
-NAMES = ("base-bottleneck", "single-scale", "single-scale-dc5", "refine", "padded-batch-two-stage")
+NAMES = ("base-bottleneck", "five-levels-basic", "single-scale", "single-scale-dc5", "refine", "padded-batch-two-stage")
 
 
 def padded_batch(pixels, mask):
@@ -56,7 +56,7 @@ def outputs(model, pixels, mask):
 
 
 def thinned(gradient):
-    """About a third of a large tensor's elements, flat.
+    """About a fifth of a large tensor's elements, flat.
 
     Multiples of the golden ratio (Knuth's multiplicative hash) fall into step with no axis: a fixed stride would miss taps
     of kernels.
@@ -64,7 +64,7 @@ def thinned(gradient):
     if gradient.numel() <= 1000:
         return gradient
     hashes = torch.arange(gradient.numel()) * 2654435761 % 2**32
-    return gradient.flatten()[hashes < 2**32 // 3]
+    return gradient.flatten()[hashes < 2**32 // 5]
 
 
 def golden(case):

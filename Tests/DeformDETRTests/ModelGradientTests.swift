@@ -92,7 +92,7 @@ import Testing
     /// Outputs of all layers and every gradient, on a padded batch as the reference treats it.
     ///
     /// In float32 1e-3 of a tensor's largest element is asked for; measured are 6e-5 at most.
-    @Test(arguments: names) func everyGradientAgreesWithAutograd(name: String) throws {
+    @Test(arguments: names + ["five-levels-basic"]) func everyGradientAgreesWithAutograd(name: String) throws {
         let sample = try Case(name)
         let (output, gradients) = try sample.gradients(
             sample.images(), paddingRule: .asInReference, upstream: sample.outputs("upstream"))
@@ -230,11 +230,11 @@ import Testing
     /// The absolute value of the largest element.
     private static func largest(_ tensor: Tensor) -> Float { tensor.elements.reduce(0) { max($0, abs($1)) } }
 
-    /// Golden files hold about a third of the elements of large tensors, chosen by a multiplicative hash of their place.
+    /// Golden files hold about a fifth of the elements of large tensors, chosen by a multiplicative hash of their place.
     private static func thinned(_ tensor: Tensor) -> Tensor {
         guard tensor.count > 1000 else { return tensor }
         let kept = tensor.elements.enumerated().compactMap { index, element in
-            UInt32(truncatingIfNeeded: index) &* 2_654_435_761 < 1_431_655_765 ? element : nil
+            UInt32(truncatingIfNeeded: index) &* 2_654_435_761 < 858_993_459 ? element : nil
         }
         return Tensor([kept.count], kept)
     }
