@@ -33,7 +33,11 @@ def version_4_name(name):
 
 def official_state(model):
     """The model's tensors under the authors' names, heads with all their aliases."""
-    state = {name: tensor.detach().clone() for name, tensor in model.state_dict().items()}
+    return official_names({name: tensor.detach().clone() for name, tensor in model.state_dict().items()})
+
+
+def official_names(state):
+    """A state by transformers' names under the authors' names, the projections of self-attention joined."""
     official = {}
     for name, tensor in state.items():
         name = name.removeprefix("model.")

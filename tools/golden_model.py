@@ -95,18 +95,22 @@ def has_clear_proposals(expected, queries):
     return bool((scores[:, :-1] - scores[:, 1:]).min() > 5e-3)
 
 
-def golden(case):
-    """The case's tensors and configuration; the first seed whose proposals are clear."""
+def clear_model(case):
+    """The case's model in float64, its batch, and what it makes of it; the first seed whose proposals are clear."""
     for seed in range(100):
         model = model_of(case, seed)
         pixels, mask = batch(case.sizes, 10 * seed)
-        state = {name: tensor.clone() for name, tensor in official_state(model).items()}
         expected = run(model.double(), pixels.double(), mask.double())
         scores = expected.pop("proposal_scores", None)
         if scores is None or has_clear_proposals({"proposal_scores": scores}, case.queries):
-            break
-    else:
-        raise SystemExit(f"{case.name}: no seed gives clear proposals")
+            return model, pixels, mask, expected
+    raise SystemExit(f"{case.name}: no seed gives clear proposals")
+
+
+def golden(case):
+    """The case's tensors and configuration."""
+    model, pixels, mask, expected = clear_model(case)
+    state = {name: tensor.float() for name, tensor in official_state(model).items()}
     tensors = state | {"input.pixel_values": pixels}
     if len(case.sizes) > 1:
         tensors["input.pixel_mask"] = mask

@@ -45,6 +45,39 @@ DISPATCHED void rows_layer_norm(int64_t rows, int64_t width, const float *input,
     }
 }
 
+DISPATCHED void rows_layer_norm_gradient(int64_t rows, int64_t width, const float *input, const float *gain, float epsilon,
+                                         const float *gradient, float *input_gradient, float *gain_gradient,
+                                         float *bias_gradient) {
+    for (int64_t row = 0; row < rows; row++) {
+        const float *source = input + row * width;
+        const float *line = gradient + row * width;
+        float *target = input_gradient + row * width;
+        const float mean = sum(source, width) / (float)width;
+        const float variance = sum_of_squared_differences(source, width, mean) / (float)width;
+        const float scale = 1.0f / sqrtf(variance + epsilon);
+        vector partial = {0}, partial_product = {0};
+        int64_t index = 0;
+        for (; index + lanes <= width; index += lanes) {
+            const vector scaled = CONSTANT_VECTOR(line + index) * CONSTANT_VECTOR(gain + index);
+            partial += scaled;
+            partial_product += scaled * (CONSTANT_VECTOR(source + index) - mean);
+        }
+        float total = sum_of_lanes(&partial), product = sum_of_lanes(&partial_product);
+        for (; index < width; index++) {
+            total += line[index] * gain[index];
+            product += line[index] * gain[index] * (source[index] - mean);
+        }
+        const float shift = total / (float)width;
+        const float slope = product / (float)width * scale * scale;
+        for (index = 0; index < width; index++) {
+            bias_gradient[index] += line[index];
+            gain_gradient[index] += line[index] * (source[index] - mean) * scale;
+        }
+        for (index = 0; index < width; index++)
+            target[index] = scale * (line[index] * gain[index] - shift - slope * (source[index] - mean));
+    }
+}
+
 DISPATCHED void rows_softmax(int64_t rows, int64_t width, float scale, float *data) {
     for (int64_t row = 0; row < rows; row++) {
         float *line = data + row * width;

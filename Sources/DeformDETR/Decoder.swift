@@ -7,9 +7,9 @@ import Tensors
 ///
 /// - Source: `DeformableTransformerDecoder` in `models/deformable_transformer.py` of fundamentalvision/Deformable-DETR.
 struct Decoder: Sendable {
-    private let layers: [DecoderLayer]
+    let layers: [DecoderLayer]
     /// Whether each layer's box head moves the references that the next layer sees.
-    private let refinesReferences: Bool
+    let refinesReferences: Bool
 
     /// What one layer produced.
     struct LayerOutput: Sendable {
@@ -32,10 +32,10 @@ struct Decoder: Sendable {
     /// - Parameters:
     ///   - queries: where to start.
     ///   - memory: the encoder's output.
-    ///   - boxHeads: one a layer.
+    ///   - heads: one a layer.
     /// - Returns: one output a layer.
     func callAsFunction(
-        _ queries: ObjectQueries, memory: FeatureSequence, boxHeads: [MultiLayerPerceptron]
+        _ queries: ObjectQueries, memory: FeatureSequence, heads: [PredictionHead]
     ) -> [LayerOutput] {
         var target = queries.target
         var references = queries.references
@@ -46,7 +46,7 @@ struct Decoder: Sendable {
                 memory: memory)
             let output = LayerOutput(hidden: target, references: references, crossQuery: crossQuery)
             if refinesReferences && index + 1 < layers.count {
-                references = ReferencePoints.refine(references, by: boxHeads[index](target))
+                references = ReferencePoints.refine(references, by: heads[index].boxes(target))
             }
             return output
         }
@@ -69,13 +69,13 @@ struct Decoder: Sendable {
 /// Self-attention, deformable cross-attention, feed-forward; each with its residual, then LayerNorm.
 ///
 /// The checkpoints number the norms after another order: norm2 follows self-attention, norm1 cross-attention.
-private struct DecoderLayer: Sendable {
-    private let selfAttention: MultiHeadAttention
-    private let norm2: LayerNorm
+struct DecoderLayer: Sendable {
+    let selfAttention: MultiHeadAttention
+    let norm2: LayerNorm
     let crossAttention: MultiScaleDeformableAttention
-    private let norm1: LayerNorm
-    private let feedForward: FeedForward
-    private let norm3: LayerNorm
+    let norm1: LayerNorm
+    let feedForward: FeedForward
+    let norm3: LayerNorm
 
     init(_ cursor: WeightCursor, configuration: Configuration) throws {
         let width = configuration.modelWidth

@@ -10,18 +10,19 @@ import Tensors
 ///   `models/deformable_detr.py` of fundamentalvision/Deformable-DETR.
 public struct DeformableDETR: Sendable {
     public let configuration: Configuration
-    private let backbone: ResNet
-    private let inputProjection: InputProjection
+    let backbone: ResNet
+    let inputProjection: InputProjection
     /// `[L, C]`
-    private let levelEmbedding: Tensor
-    private let encoder: Encoder
-    private let decoder: Decoder
-    private let queries: QuerySource
+    let levelEmbedding: Tensor
+    /// The checkpoint's name of it.
+    let levelEmbeddingName: String
+    let encoder: Encoder
+    let decoder: Decoder
+    let queries: QuerySource
     /// One a decoder layer; the layers of the base variant share theirs.
-    private let classHeads: [Linear]
-    private let boxHeads: [MultiLayerPerceptron]
+    let heads: [PredictionHead]
 
-    private enum QuerySource {
+    enum QuerySource {
         case learned(LearnedQueries)
         case proposed(ProposedQueries)
     }
@@ -53,36 +54,34 @@ public struct DeformableDETR: Sendable {
 
     /// Reads a checkpoint's tensors by their canonical names.
     ///
+    /// - Parameter normalization: of the backbone. The published training, like inference, has it frozen.
     /// - Throws: `CheckpointError` when a tensor is missing or has another shape.
-    public init(_ cursor: WeightCursor, configuration: Configuration) throws {
+    public init(
+        _ cursor: WeightCursor, configuration: Configuration, normalization: Normalization = .frozen
+    ) throws {
         self.configuration = configuration
         let transformer = cursor["transformer"]
         let width = configuration.modelWidth
-        backbone = try ResNet(cursor["backbone"][0]["body"], configuration: configuration.backbone)
+        backbone = try ResNet(
+            cursor["backbone"][0]["body"], configuration: configuration.backbone, normalization: normalization)
         inputProjection = try InputProjection(cursor, configuration: configuration)
+        levelEmbeddingName = transformer.path + ".level_embed"
         levelEmbedding = try transformer.tensor("level_embed", [configuration.levels, width])
         encoder = try Encoder(transformer["encoder"], configuration: configuration)
         decoder = try Decoder(transformer["decoder"], configuration: configuration)
 
-        // One for all layers, or one each; the encoder's own come after the decoder layers'.
-        let headCount = configuration.sharesHeads ? 1 : configuration.decoderLayers
-        let classHeads = try (0..<headCount).map {
-            try Linear(cursor["class_embed"][$0], inputWidth: width, outputWidth: configuration.classes)
-        }
-        let boxHeads = try (0..<headCount).map {
-            try MultiLayerPerceptron(cursor["bbox_embed"][$0], widths: [width, width, width, 4])
+        // One for all layers, or one each; the encoder's own comes after the decoder layers'.
+        let heads = try (0..<configuration.headCount).map {
+            try PredictionHead(cursor, index: $0, configuration: configuration)
         }
         if configuration.twoStage {
+            guard let encoderHead = heads.last else { preconditionFailure("a two-stage model without heads") }
             queries = .proposed(
-                try ProposedQueries(
-                    transformer, configuration: configuration,
-                    classHead: cursor["class_embed"][configuration.decoderLayers],
-                    boxHead: cursor["bbox_embed"][configuration.decoderLayers]))
+                try ProposedQueries(transformer, configuration: configuration, head: encoderHead))
         } else {
             queries = .learned(try LearnedQueries(cursor, configuration: configuration))
         }
-        self.classHeads = configuration.sharesHeads ? classHeads.repeated(configuration.decoderLayers) : classHeads
-        self.boxHeads = configuration.sharesHeads ? boxHeads.repeated(configuration.decoderLayers) : boxHeads
+        self.heads = configuration.sharesHeads ? heads.repeated(configuration.decoderLayers) : heads
     }
 
     /// Runs the network.
@@ -141,18 +140,16 @@ public struct DeformableDETR: Sendable {
             case .learned(let learned): learned(images: batch.images)
             case .proposed(let proposed): try proposed(memory, paddingRule: batch.paddingRule)
             }
-        let layers = decoder(start, memory: memory, boxHeads: boxHeads)
+        let layers = decoder(start, memory: memory, heads: heads)
         record?("hidden", .stacking(layers.map(\.hidden)))
-        guard let last = layers.last, let classHead = classHeads.last, let boxHead = boxHeads.last else {
-            preconditionFailure("a decoder without layers")
-        }
-        let logits = classHead(last.hidden)
-        let boxes = ReferencePoints.refine(last.references, by: boxHead(last.hidden))
+        guard let last = layers.last else { preconditionFailure("a decoder without layers") }
+        let predictions = heads[layers.count - 1](last.hidden, references: last.references)
         times.decoder = lap()
-        record?("logits", logits)
-        record?("pred_boxes", boxes)
+        record?("logits", predictions.logits)
+        record?("pred_boxes", predictions.boxes)
         return Pass(
-            output: Output(logits: logits, boxes: boxes, times: times), lastLayer: last, memory: memory)
+            output: Output(logits: predictions.logits, boxes: predictions.boxes, times: times), lastLayer: last,
+            memory: memory)
     }
 }
 

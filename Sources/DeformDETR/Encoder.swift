@@ -7,7 +7,7 @@ import Tensors
 ///
 /// - Source: `DeformableTransformerEncoder` in `models/deformable_transformer.py` of fundamentalvision/Deformable-DETR.
 struct Encoder: Sendable {
-    private let layers: [EncoderLayer]
+    let layers: [EncoderLayer]
 
     /// Reads `layers.0`, `layers.1`, ... under `cursor`.
     init(_ cursor: WeightCursor, configuration: Configuration) throws {
@@ -30,11 +30,11 @@ struct Encoder: Sendable {
 }
 
 /// Deformable self-attention, then feed-forward; each with its residual, then LayerNorm.
-private struct EncoderLayer: Sendable {
-    private let attention: MultiScaleDeformableAttention
-    private let norm1: LayerNorm
-    private let feedForward: FeedForward
-    private let norm2: LayerNorm
+struct EncoderLayer: Sendable {
+    let attention: MultiScaleDeformableAttention
+    let norm1: LayerNorm
+    let feedForward: FeedForward
+    let norm2: LayerNorm
 
     init(_ cursor: WeightCursor, configuration: Configuration) throws {
         let width = configuration.modelWidth

@@ -10,13 +10,13 @@ import Tensors
 ///
 /// - Source: `models/deformable_detr.py`, `input_proj`, of fundamentalvision/Deformable-DETR.
 struct InputProjection: Sendable {
-    private struct Projection: Sendable {
+    struct Projection: Sendable {
         let convolution: Conv2D
         let norm: GroupNorm
     }
 
-    private let projections: [Projection]
-    private let taps: Int
+    let projections: [Projection]
+    let taps: Int
     private let width: Int
 
     /// Reads `input_proj.0`, `input_proj.1`, ... under `cursor`.
@@ -42,6 +42,19 @@ struct InputProjection: Sendable {
     ///   - batch: the images that they come from.
     /// - Returns: `[N, S, C]`.
     func callAsFunction(_ features: [FeatureMap], of batch: ImageBatch) -> FeatureSequence {
+        project(features, of: batch) { projection, input, values, start in
+            let map = projection.convolution(input)
+            projection.norm(map, into: &values, at: start)
+            return map.validSizes
+        }
+    }
+
+    /// - Parameter run: convolves and normalises one level's input, writes it to the sequence from a row on, and says which
+    ///   part of each image's map is valid.
+    func project(
+        _ features: [FeatureMap], of batch: ImageBatch,
+        run: (_ projection: Projection, _ input: FeatureMap, _ values: inout Tensor, _ start: Int) -> [ValidSize]
+    ) -> FeatureSequence {
         precondition(features.count == taps, "\(features.count) maps for \(taps) projections")
         let layout = layout(of: features)
         var values = Tensor(uninitialized: [features[0].images, layout.count, width])
@@ -49,16 +62,14 @@ struct InputProjection: Sendable {
         var validSizes: [[ValidSize]] = []
         for (level, projection) in projections.enumerated() {
             let input =
-                if level <= taps {
-                    features[min(level, taps - 1)]
+                if let tap = tap(of: level) {
+                    features[tap]
                 } else {
                     // Only with two or more added levels: the one before, as it was just normalised.
                     FeatureMap(
                         values: values.map(ofLevel: level - 1, in: layout), validSizes: validSizes[level - 1])
                 }
-            let map = projection.convolution(input)
-            projection.norm(map, into: &values, at: layout.starts[level])
-            validSizes.append(map.validSizes)
+            validSizes.append(run(projection, input, &values, layout.starts[level]))
         }
         return FeatureSequence(
             values: values, layout: layout,
@@ -69,6 +80,9 @@ struct InputProjection: Sendable {
                 }
             })
     }
+
+    /// Which of the backbone's maps a level is projected from; nil for the level before it.
+    func tap(of level: Int) -> Int? { level <= taps ? min(level, taps - 1) : nil }
 
     /// The sizes of all levels for the backbone's maps.
     private func layout(of features: [FeatureMap]) -> LevelLayout {

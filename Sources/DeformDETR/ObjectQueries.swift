@@ -3,7 +3,7 @@ import DeformableAttention
 import Layers
 import Tensors
 
-/// The decoder's input.
+/// The decoder's input, or the gradients of a loss with respect to it.
 struct ObjectQueries: Sendable {
     /// What the queries start from, `[N, Q, C]`.
     let target: Tensor
@@ -18,15 +18,18 @@ struct ObjectQueries: Sendable {
 /// - Source: `DeformableTransformer.forward`, the branch that is not two-stage.
 struct LearnedQueries: Sendable {
     /// `[Q, C]`
-    private let position: Tensor
+    let position: Tensor
     /// `[Q, C]`
-    private let target: Tensor
-    private let referencePoints: Linear
+    let target: Tensor
+    let referencePoints: Linear
+    /// The checkpoint's name of positions and targets side by side, `[Q, 2 C]`.
+    let embeddingName: String
 
     /// Reads `query_embed.weight` and `transformer.reference_points` under `cursor`.
     init(_ cursor: WeightCursor, configuration: Configuration) throws {
         let width = configuration.modelWidth
         let embedding = try cursor["query_embed"].tensor("weight", [configuration.queries, 2 * width])
+        embeddingName = cursor["query_embed"].path + ".weight"
         position = embedding.columns(0..<width)
         target = embedding.columns(width..<2 * width)
         referencePoints = try Linear(
@@ -34,7 +37,11 @@ struct LearnedQueries: Sendable {
     }
 
     func callAsFunction(images: Int) -> ObjectQueries {
-        var references = referencePoints(position)
+        queries(images: images, references: referencePoints(position))
+    }
+
+    /// - Parameter references: the logits of reference points, `[Q, 2]`.
+    func queries(images: Int, references: consuming Tensor) -> ObjectQueries {
         references.withMutableElements { for index in $0.indices { $0[index] = ReferencePoints.sigmoid($0[index]) } }
         func repeated(_ tensor: Tensor) -> Tensor {
             Tensor(Shape([images] + tensor.shape.dimensions)) { output in

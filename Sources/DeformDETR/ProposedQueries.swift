@@ -11,73 +11,67 @@ import Tensors
 /// - Source: `gen_encoder_output_proposals` and `DeformableTransformer.forward` in `models/deformable_transformer.py` of
 ///   fundamentalvision/Deformable-DETR.
 struct ProposedQueries: Sendable {
-    private let output: Linear
-    private let outputNorm: LayerNorm
-    private let position: Linear
-    private let positionNorm: LayerNorm
-    /// The class head's first row: only the logit of class 0 counts.
-    private let score: Linear
-    private let boxHead: MultiLayerPerceptron
+    let output: Linear
+    let outputNorm: LayerNorm
+    let position: Linear
+    let positionNorm: LayerNorm
+    /// The encoder's own. Of its logits only those of class 0 decide which proposals are taken.
+    let head: PredictionHead
     private let count: Int
     private let width: Int
 
     /// Reads `enc_output`, `enc_output_norm`, `pos_trans` and `pos_trans_norm` under `cursor`.
     ///
-    /// - Parameters:
-    ///   - classHead: the encoder's, the one after the decoder layers'.
-    ///   - boxHead: likewise.
-    init(
-        _ cursor: WeightCursor, configuration: Configuration, classHead: WeightCursor, boxHead: WeightCursor
-    ) throws {
+    /// - Parameter head: the encoder's, the one after the decoder layers'.
+    init(_ cursor: WeightCursor, configuration: Configuration, head: PredictionHead) throws {
         width = configuration.modelWidth
         count = configuration.queries
         output = try Linear(cursor["enc_output"], inputWidth: width, outputWidth: width)
         outputNorm = try LayerNorm(cursor["enc_output_norm"], width: width)
         position = try Linear(cursor["pos_trans"], inputWidth: 2 * width, outputWidth: 2 * width)
         positionNorm = try LayerNorm(cursor["pos_trans_norm"], width: 2 * width)
-        score = Linear(
-            weight: try classHead.tensor("weight", [configuration.classes, width]).rows(0..<1),
-            bias: try classHead.tensor("bias", [configuration.classes]).rows(0..<1))
-        self.boxHead = try MultiLayerPerceptron(boxHead, widths: [width, width, width, 4])
+        self.head = head
     }
 
     /// - Throws: ``DetectorError/imageTooSmall(locations:queries:)`` when the memory has fewer locations than queries.
     func callAsFunction(_ memory: FeatureSequence, paddingRule: ImageBatch.PaddingRule) throws -> ObjectQueries {
         let proposals = Proposals(of: memory)
-        var masked = memory.values
-        masked.withMutableElements { elements in
-            for (location, isValid) in proposals.isValid.enumerated() where !isValid {
-                elements[location * width..<(location + 1) * width].update(repeating: 0)
-            }
-        }
-        let encoded = outputNorm(output(masked))
-        let scores = score(encoded)
-        let chosen = try (0..<memory.images).map { image in
-            try best(of: scores, memory: memory, image: image, excludingPadding: paddingRule == .excluded)
-        }
-        let rows = chosen.enumerated().flatMap { image, locations in locations.map { image * memory.layout.count + $0 }
-        }
+        let encoded = outputNorm(output(proposals.masking(memory.values)))
+        let rows = try bestRows(logits: head.classes(encoded), memory: memory, paddingRule: paddingRule)
+        let boxes = ReferencePoints.moved(
+            proposals.logits.gatheringRows(rows), by: head.boxes(encoded.gatheringRows(rows)))
+        return queries(
+            embedding: positionNorm(position(PositionEncoding.boxes(boxes, modelWidth: width))), boxes: boxes,
+            images: memory.images)
+    }
 
-        var boxes = boxHead(encoded.gatheringRows(rows))
-        boxes.withMutableElements { boxes in
-            for (index, row) in rows.enumerated() {
-                for coordinate in 0..<4 {
-                    boxes[index * 4 + coordinate] = ReferencePoints.sigmoid(
-                        boxes[index * 4 + coordinate] + proposals.logits[row * 4 + coordinate])
-                }
-            }
-        }
-        let embedded = positionNorm(position(PositionEncoding.boxes(boxes, modelWidth: width)))
-        let shape: Shape = [memory.images, count, width]
+    /// - Parameters:
+    ///   - embedding: `[N * Q, 2 C]`, positions and targets side by side.
+    ///   - boxes: `[N * Q, 4]`.
+    func queries(embedding: Tensor, boxes: Tensor, images: Int) -> ObjectQueries {
+        let shape: Shape = [images, count, width]
         return ObjectQueries(
-            target: embedded.columns(width..<2 * width).reshaped(shape),
-            position: embedded.columns(0..<width).reshaped(shape),
-            references: boxes.reshaped([memory.images, count, 4]))
+            target: embedding.columns(width..<2 * width).reshaped(shape),
+            position: embedding.columns(0..<width).reshaped(shape),
+            references: boxes.reshaped([images, count, 4]))
+    }
+
+    /// The best proposals of each image, as rows of `[N * S]`.
+    ///
+    /// - Parameter logits: `[N, S, classes]`.
+    /// - Throws: ``DetectorError/imageTooSmall(locations:queries:)``.
+    func bestRows(
+        logits: Tensor, memory: FeatureSequence, paddingRule: ImageBatch.PaddingRule
+    ) throws -> [Int] {
+        try (0..<memory.images).flatMap { image in
+            try best(of: logits, memory: memory, image: image, excludingPadding: paddingRule == .excluded)
+                .map { image * memory.layout.count + $0 }
+        }
     }
 
     /// The locations with the highest logits of class 0, best first; of equals, the first.
     private func best(
-        of scores: Tensor, memory: FeatureSequence, image: Int, excludingPadding: Bool
+        of logits: Tensor, memory: FeatureSequence, image: Int, excludingPadding: Bool
     ) throws -> [Int] {
         let layout = memory.layout
         var candidates: [Int] = []
@@ -91,8 +85,9 @@ struct ProposedQueries: Sendable {
         guard candidates.count >= count else {
             throw DetectorError.imageTooSmall(locations: candidates.count, queries: count)
         }
-        return scores.withElements { elements in
-            let scores = candidates.map { elements[image * layout.count + $0] }
+        let classes = logits.shape.last
+        return logits.withElements { logits in
+            let scores = candidates.map { logits[(image * layout.count + $0) * classes] }
             let order = candidates.indices.sorted { left, right in
                 scores[left] == scores[right] ? left < right : scores[left] > scores[right]
             }
@@ -102,14 +97,16 @@ struct ProposedQueries: Sendable {
 }
 
 /// A box for every location of the memory: centred there, 0.05 of the image wide on the first level, twice that on each next.
-private struct Proposals {
-    /// `[N * S, 4]`: the logits of cxcywh; infinity where the proposal is not valid.
-    var logits: [Float] = []
+struct Proposals {
+    /// `[N, S, 4]`: the logits of cxcywh; infinity where the proposal is not valid.
+    let logits: Tensor
     /// `[N * S]`: inside the image, and the box keeps 0.01 away from 0 and 1.
-    var isValid: [Bool] = []
+    let isValid: [Bool]
 
     init(of memory: FeatureSequence) {
         let rows = memory.images * memory.layout.count
+        var logits: [Float] = []
+        var isValid: [Bool] = []
         logits.reserveCapacity(rows * 4)
         isValid.reserveCapacity(rows)
         for image in 0..<memory.images {
@@ -131,5 +128,20 @@ private struct Proposals {
                 }
             }
         }
+        self.logits = Tensor([memory.images, memory.layout.count, 4], logits)
+        self.isValid = isValid
+    }
+
+    /// `[N, S, C]` with zeros where the proposal is not valid.
+    func masking(_ values: Tensor) -> Tensor {
+        precondition(values.shape.rank == 3 && values.count / values.shape[2] == isValid.count, "\(values.shape)")
+        let width = values.shape[2]
+        var masked = values
+        masked.withMutableElements { elements in
+            for (location, isValid) in isValid.enumerated() where !isValid {
+                elements[location * width..<(location + 1) * width].update(repeating: 0)
+            }
+        }
+        return masked
     }
 }

@@ -92,4 +92,16 @@ enum ReferencePoints {
         }
         return boxes
     }
+
+    /// `sigmoid(deltas + logits)`, `[..., 4]` each: the boxes of proposals that have logits already.
+    static func moved(_ logits: Tensor, by deltas: Tensor) -> Tensor {
+        precondition(logits.count == deltas.count, "\(deltas.shape) for proposals \(logits.shape)")
+        return Tensor(deltas.shape) { boxes in
+            logits.withElements { logits in
+                deltas.withElements { deltas in
+                    for index in boxes.indices { boxes[index] = sigmoid(deltas[index] + logits[index]) }
+                }
+            }
+        }
+    }
 }

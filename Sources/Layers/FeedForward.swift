@@ -3,8 +3,8 @@ import Tensors
 
 /// The transformer's feed-forward part with its residual: `x + linear2(relu(linear1(x)))`, before normalisation.
 public struct FeedForward: Sendable {
-    private let linear1: Linear
-    private let linear2: Linear
+    let linear1: Linear
+    let linear2: Linear
 
     /// Reads `linear1` and `linear2`.
     public init(_ cursor: WeightCursor, width: Int, hiddenWidth: Int) throws {

@@ -7,25 +7,38 @@ import Tensors
 /// - Source: torch.nn.LayerNorm (biased variance).
 public struct LayerNorm: Sendable {
     public let width: Int
-    private let gain: Tensor
-    private let bias: Tensor
-    private static let epsilon: Float = 1e-5
+    let gain: Tensor
+    let bias: Tensor
+    /// Where the checkpoint has `weight` and `bias`; nil for a layer of no checkpoint.
+    let path: String?
+    static let epsilon: Float = 1e-5
 
     /// Reads `weight` and `bias`, `[width]` each.
     public init(_ cursor: WeightCursor, width: Int) throws {
-        self.init(gain: try cursor.tensor("weight", [width]), bias: try cursor.tensor("bias", [width]))
+        self.init(
+            gain: try cursor.tensor("weight", [width]), bias: try cursor.tensor("bias", [width]), path: cursor.path)
     }
 
+    /// A layer of no checkpoint, for inference.
     public init(gain: Tensor, bias: Tensor) {
+        self.init(gain: gain, bias: bias, path: nil)
+    }
+
+    private init(gain: Tensor, bias: Tensor, path: String?) {
         precondition(gain.shape.rank == 1 && gain.shape == bias.shape, "gain \(gain.shape), bias \(bias.shape)")
         width = gain.count
         self.gain = gain
         self.bias = bias
+        self.path = path
     }
 
     /// - Parameter input: `[..., width]`; its memory becomes the result's.
     public func callAsFunction(_ input: consuming Tensor) -> Tensor {
-        normalize(&input, position: nil, sum: nil)
+        let rows = rows(of: input)
+        input.withMutableElements { elements in
+            guard let start = elements.baseAddress else { return }
+            normalize(rows: rows, from: start, into: start, position: nil, sum: nil)
+        }
         return input
     }
 
@@ -39,23 +52,33 @@ public struct LayerNorm: Sendable {
         _ input: consuming Tensor, adding position: Tensor
     ) -> (normalized: Tensor, query: Tensor) {
         precondition(position.shape == input.shape, "position \(position.shape) for \(input.shape)")
+        let rows = rows(of: input)
         var query = Tensor(uninitialized: input.shape)
-        query.withMutableElements { normalize(&input, position: position, sum: $0.baseAddress) }
+        query.withMutableElements { query in
+            input.withMutableElements { elements in
+                guard let start = elements.baseAddress else { return }
+                normalize(rows: rows, from: start, into: start, position: position, sum: query.baseAddress)
+            }
+        }
         return (input, query)
     }
 
-    private func normalize(_ input: inout Tensor, position: Tensor?, sum: UnsafeMutablePointer<Float>?) {
+    func rows(of input: Tensor) -> Int {
         precondition(input.shape.last == width, "input \(input.shape), expected [..., \(width)]")
-        let width = width
-        input.withMutableElements { elements in
-            guard let start = elements.baseAddress else { return }
-            withExtendedLifetime((gain, bias, position)) {
-                Parallel.forRanges(elements.count / width, minimumPerThread: 64) { rows in
-                    let offset = rows.lowerBound * width
-                    rows_layer_norm(
-                        Int64(rows.count), Int64(width), start + offset, gain.pointer, bias.pointer, Self.epsilon,
-                        start + offset, position.map { $0.pointer + offset }, sum.map { $0 + offset })
-                }
+        return input.count / max(1, width)
+    }
+
+    /// Normalises rows in memory that the caller answers for; `target` may be `source`.
+    func normalize(
+        rows: Int, from source: UnsafePointer<Float>, into target: UnsafeMutablePointer<Float>, position: Tensor?,
+        sum: UnsafeMutablePointer<Float>?
+    ) {
+        withExtendedLifetime((gain, bias, position)) {
+            Parallel.forRanges(rows, minimumPerThread: 64) { range in
+                let offset = range.lowerBound * width
+                rows_layer_norm(
+                    Int64(range.count), Int64(width), source + offset, gain.pointer, bias.pointer, Self.epsilon,
+                    target + offset, position.map { $0.pointer + offset }, sum.map { $0 + offset })
             }
         }
     }

@@ -12,36 +12,46 @@ extension Linear {
         _ input: Tensor, activation: Activation = .none, addingTo residual: consuming Tensor? = nil
     ) -> (output: Tensor, pullback: Pullback) {
         precondition(activation == .none || residual == nil, "the residual's gradient needs the activation's")
-        requirement(!sources.isEmpty, "a linear layer of no checkpoint has no names for its parameters' gradients")
-        let weight = weights.plain([outputWidth, inputWidth])
+        let linear = pullback(at: input)
         let output = self(input, activation: activation, addingTo: residual)
         let activated = activation == .relu ? output : nil
         return (
             output,
-            { [outputShape = output.shape] outputGradient, gradients in
-                requirement(outputGradient.shape == outputShape, "gradient \(outputGradient.shape) of \(outputShape)")
-                let gradient = activated.map { outputGradient.maskedByReLU(of: $0) } ?? outputGradient
-                addParameterGradients(of: gradient, input: input, to: &gradients)
-                let rows = gradient.count / outputWidth
-                var inputGradient = Tensor(uninitialized: input.shape)
-                Product.matrices(rows: rows, inner: outputWidth, columns: inputWidth)
-                    .run(left: gradient, right: weight, into: &inputGradient)
-                return inputGradient
+            { outputGradient, gradients in
+                linear(activated.map { outputGradient.maskedByReLU(of: $0) } ?? outputGradient, &gradients)
             }
         )
     }
 
-    private func addParameterGradients(of gradient: Tensor, input: Tensor, to gradients: inout Gradients) {
-        let rows = gradient.count / outputWidth
-        var weightGradient = Tensor([outputWidth, inputWidth])
-        if rows > 0 {
-            Product.matrices(rows: outputWidth, inner: rows, columns: inputWidth, transposingLeft: true)
-                .run(left: gradient, right: input, into: &weightGradient)
+    /// How a gradient flows back through the product alone, without an activation. Ask for it before the layer's first call:
+    /// the weights are still as the checkpoint has them.
+    func pullback(at input: Tensor) -> Pullback {
+        requirement(!sources.isEmpty, "a linear layer of no checkpoint has no names for its parameters' gradients")
+        let weight = weights.plain([outputWidth, inputWidth])
+        let outputShape = Shape(input.shape.dimensions.dropLast() + [outputWidth])
+        return { gradient, gradients in
+            requirement(gradient.shape == outputShape, "gradient \(gradient.shape) of \(outputShape)")
+            addParameterGradients(of: gradient, input: input, to: &gradients)
+            var inputGradient = Tensor(uninitialized: input.shape)
+            Product.matrices(rows: gradient.count / outputWidth, inner: outputWidth, columns: inputWidth)
+                .run(left: gradient, right: weight, into: &inputGradient)
+            return inputGradient
         }
-        let biasGradient = bias == nil ? nil : gradient.columnSums()
-        for source in sources {
-            gradients.add(weightGradient.rows(source.rows), to: source.weightName)
-            if let biasGradient { gradients.add(biasGradient.rows(source.rows), to: source.biasName) }
+    }
+
+    private func addParameterGradients(of gradient: Tensor, input: Tensor, to gradients: inout Gradients) {
+        if sources.contains(where: { gradients.wants($0.weightName) }) {
+            let rows = gradient.count / outputWidth
+            var weightGradient = Tensor([outputWidth, inputWidth])
+            if rows > 0 {
+                Product.matrices(rows: outputWidth, inner: rows, columns: inputWidth, transposingLeft: true)
+                    .run(left: gradient, right: input, into: &weightGradient)
+            }
+            for source in sources { gradients.add(weightGradient.rows(source.rows), to: source.weightName) }
+        }
+        if bias != nil, sources.contains(where: { gradients.wants($0.biasName) }) {
+            let biasGradient = gradient.columnSums()
+            for source in sources { gradients.add(biasGradient.rows(source.rows), to: source.biasName) }
         }
     }
 }

@@ -52,7 +52,7 @@ public struct Linear: Sendable {
             bias: biases.dropFirst().reduce(biases[0]) { .concatenating($0, $1) }, sources: sources)
     }
 
-    private init(weight: Tensor, bias: Tensor?, sources: [Source]) {
+    init(weight: Tensor, bias: Tensor?, sources: [Source]) {
         precondition(weight.shape.rank == 2, "weight \(weight.shape) of a linear layer")
         precondition(bias.map { $0.shape == [weight.shape[0]] } ?? true, "bias does not match weight \(weight.shape)")
         outputWidth = weight.shape[0]

@@ -5,7 +5,7 @@ import Tensors
 ///
 /// - Source: `models/deformable_detr.py`, class `MLP`, of fundamentalvision/Deformable-DETR.
 public struct MultiLayerPerceptron: Sendable {
-    private let layers: [Linear]
+    let layers: [Linear]
 
     /// Reads `layers.0`, `layers.1`, ...
     ///

@@ -13,6 +13,12 @@ void rows_add(int64_t count, const float *left, const float *right, float *outpu
 void rows_layer_norm(int64_t rows, int64_t width, const float *input, const float *gain, const float *bias, float epsilon,
                      float *output, const float *position, float *output_with_position);
 
+/// The backward of `rows_layer_norm`: with x' the normalised input and d = gradient * gain, the input's gradient is
+/// `(d - mean(d) - x' mean(d x')) / sqrt(variance + epsilon)`. Adds `gradient * x'` and `gradient`, summed over the rows, to
+/// `gain_gradient[width]` and `bias_gradient[width]`.
+void rows_layer_norm_gradient(int64_t rows, int64_t width, const float *input, const float *gain, float epsilon,
+                              const float *gradient, float *input_gradient, float *gain_gradient, float *bias_gradient);
+
 /// Softmax of each row of `scale * x`, in place.
 void rows_softmax(int64_t rows, int64_t width, float scale, float *data);
 

@@ -1,0 +1,48 @@
+import CKernels
+import Tensors
+
+/// Sets a random share of a tensor's elements to 0 in training and divides the others by the share that stays.
+///
+/// Which elements is fixed by the seed, so that the backward draws the same ones again and nothing is stored. The gradient
+/// of the input is dropped exactly like the input.
+///
+/// - Source: "Dropout: A Simple Way to Prevent Neural Networks from Overfitting" (Srivastava et al. 2014); torch.nn.Dropout.
+public struct Dropout: Sendable, Hashable {
+    /// Of an element to become 0, in 0..<1.
+    public let probability: Float
+    public let seed: UInt64
+
+    /// - Precondition: `probability` lies in 0..<1.
+    public init(probability: Float, seed: UInt64) {
+        precondition((0..<1).contains(probability), "dropout probability \(probability), expected 0..<1")
+        self.probability = probability
+        self.seed = seed
+    }
+}
+
+extension Tensor {
+    /// What dropout leaves of these elements, plus `residual`; without dropout the sum alone.
+    package func droppingOut(_ dropout: Dropout?, addingTo residual: Tensor? = nil) -> Tensor {
+        guard let dropout else { return residual.map(adding) ?? self }
+        precondition(residual.map { $0.shape == shape } ?? true, "residual for \(shape) of another shape")
+        // Elements of a piece stay in the first cache from the copy to the sum.
+        let pieceCount = 1 << 12
+        return Tensor(shape) { output in
+            guard let target = output.baseAddress else { return }
+            withExtendedLifetime((self, residual)) {
+                Parallel.forRanges((count + pieceCount - 1) / pieceCount, minimumPerThread: 4) { pieces in
+                    for piece in pieces {
+                        let start = piece * pieceCount
+                        let length = min(pieceCount, count - start)
+                        (target + start).update(from: pointer + start, count: length)
+                        rows_drop_out(
+                            Int64(length), dropout.probability, dropout.seed, UInt64(start), target + start)
+                        if let residual {
+                            rows_add(Int64(length), target + start, residual.pointer + start, target + start)
+                        }
+                    }
+                }
+            }
+        }
+    }
+}
