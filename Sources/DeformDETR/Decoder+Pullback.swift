@@ -94,7 +94,7 @@ extension DecoderLayer {
             query: target.adding(position), target: target, addingTo: target,
             weightDropout: dropout.attentionWeights(), outputDropout: dropout.output())
         let (normalized, query, norm2Pullback) = norm2.withPullback(attended, adding: position)
-        let (crossed, crossPullback) = crossAttention.withPullback(
+        let (crossed, crossPullback) = crossAttention.recorded(
             query: query, references: references, source: memory, dropout: dropout.output(), addingTo: normalized)
         let (settled, norm1Pullback) = norm1.withPullback(crossed)
         let (fed, feedForwardPullback) = feedForward.withPullback(

@@ -64,7 +64,7 @@ extension EncoderLayer {
     func withPullback(
         _ features: FeatureSequence, query: Tensor, references: Tensor, position: Tensor, dropout: inout DropoutStream
     ) -> (values: Tensor, nextQuery: Tensor, pullback: LayerPullback) {
-        let (attended, attentionPullback) = attention.withPullback(
+        let (attended, attentionPullback) = attention.recorded(
             query: query, references: references, source: features, dropout: dropout.output(),
             addingTo: features.values)
         let (normalized, norm1Pullback) = norm1.withPullback(attended)
@@ -84,17 +84,17 @@ extension EncoderLayer {
 }
 
 extension MultiScaleDeformableAttention {
-    /// ``withPullback(query:references:source:addingTo:)`` with dropout of what is added to the residual, whose gradient is the
+    /// ``recorded(query:references:source:addingTo:)`` with dropout of what is added to the residual, whose gradient is the
     /// output's.
-    func withPullback(
+    func recorded(
         query: Tensor, references: Tensor, source: FeatureSequence, dropout: Dropout?, addingTo residual: Tensor
     ) -> (
         output: Tensor, pullback: (_ outputGradient: Tensor, _ gradients: inout Gradients) -> InputGradients
     ) {
         guard let dropout else {
-            return withPullback(query: query, references: references, source: source, addingTo: residual)
+            return recorded(query: query, references: references, source: source, addingTo: residual)
         }
-        let (output, pullback) = withPullback(query: query, references: references, source: source)
+        let (output, pullback) = recorded(query: query, references: references, source: source)
         return (
             output.droppingOut(dropout, addingTo: residual),
             { outputGradient, gradients in pullback(outputGradient.droppingOut(dropout), &gradients) }

@@ -1,7 +1,10 @@
 import COneDNN
 import Tensors
 
-// The backward of a convolution: plain products for a 1x1 kernel of stride 1, else oneDNN's backward convolutions over nhwc.
+// The backward of a convolution: plain products for a 1x1 kernel, else oneDNN's backward convolutions over nhwc.
+//
+// A 1x1 kernel of a larger stride sees some pixels only; they are gathered first. (oneDNN 2.6.3 has a backward by weights for it,
+// "jit_1x1:avx512_core", that writes outside its memory with fewer than 16 channels.)
 //
 // oneDNN 2.6.3 runs those as "jit:avx512_core" and "jit_1x1:avx512_core" at 80 to 95% of the forward's arithmetic rate. Tried on
 // ResNet-50 at 480x640 and left out, as each gains about 1% of a step: blocked layouts (they help where a 3x3 kernel has stride
@@ -76,7 +79,15 @@ extension Conv2D {
     ) -> Tensor {
         precondition(
             gradient.shape == outputShape(of: inputShape), "gradient \(gradient.shape) for input \(inputShape)")
-        if isProduct {
+        if isPointwise, geometry.stride > 1 {
+            var seen = Tensor(uninitialized: Shape(gradient.shape.dimensions.dropLast() + [inputChannels]))
+            Product.matrices(rows: seen.count / inputChannels, inner: outputChannels, columns: inputChannels)
+                .run(left: gradient, right: weights.plain(weightShape), into: &seen)
+            var result = other ?? Tensor(inputShape)
+            result.addSpread(seen, every: geometry.stride)
+            return result
+        }
+        if isPointwise {
             let accumulates = other != nil
             var result = other ?? Tensor(uninitialized: inputShape)
             precondition(result.shape == inputShape, "gradient \(result.shape), expected \(inputShape)")
@@ -104,11 +115,12 @@ extension Conv2D {
     private func weightGradient(of gradient: Tensor, input: Tensor) -> Tensor {
         guard !gradient.shape.dimensions.contains(0) else { return Tensor(weightShape) }
         var result = Tensor(uninitialized: weightShape)
-        if isProduct {
+        if isPointwise {
+            let seen = geometry.stride > 1 ? input.gathered(every: geometry.stride) : input
             Product.matrices(
                 rows: outputChannels, inner: gradient.count / outputChannels, columns: inputChannels,
                 transposingLeft: true
-            ).run(left: gradient, right: input, into: &result)
+            ).run(left: gradient, right: seen, into: &result)
             return result
         }
         let operation = operation(.weightGradient, inputShape: input.shape)
@@ -128,6 +140,43 @@ extension Conv2D {
 
     private var weightShape: Shape { [outputChannels, inputChannels, geometry.kernel, geometry.kernel] }
 
-    /// Whether every output pixel comes from the input pixel at its place alone.
-    private var isProduct: Bool { geometry == Geometry(kernel: 1, dilation: geometry.dilation) }
+    /// Whether every output pixel comes from one input pixel alone.
+    private var isPointwise: Bool { geometry.kernel == 1 && geometry.padding == 0 }
+}
+
+extension Tensor {
+    /// Every so many rows and columns of maps `[N, H, W, C]`, from the first: `[N, ceil(H / step), ceil(W / step), C]`.
+    fileprivate func gathered(every step: Int) -> Tensor {
+        let (height, width, channels) = ((shape[1] + step - 1) / step, (shape[2] + step - 1) / step, shape[3])
+        return Tensor([shape[0], height, width, channels]) { output in
+            withElements { elements in
+                for pixel in 0..<shape[0] * height * width {
+                    let source = self.place(of: pixel, height: height, width: width, step: step)
+                    _ = output[pixel * channels..<(pixel + 1) * channels]
+                        .update(fromContentsOf: elements[source..<source + channels])
+                }
+            }
+        }
+    }
+
+    /// Adds maps to the pixels that ``gathered(every:)`` takes.
+    fileprivate mutating func addSpread(_ maps: Tensor, every step: Int) {
+        let (height, width, channels) = (maps.shape[1], maps.shape[2], maps.shape[3])
+        let places = (0..<maps.shape[0] * height * width).map {
+            place(of: $0, height: height, width: width, step: step)
+        }
+        withMutableElements { elements in
+            maps.withElements { maps in
+                for (pixel, place) in places.enumerated() {
+                    for channel in 0..<channels { elements[place + channel] += maps[pixel * channels + channel] }
+                }
+            }
+        }
+    }
+
+    /// Where a pixel of the smaller maps begins in these.
+    private func place(of pixel: Int, height: Int, width: Int, step: Int) -> Int {
+        let (image, row, column) = (pixel / width / height, pixel / width % height, pixel % width)
+        return ((image * shape[1] + row * step) * shape[2] + column * step) * shape[3]
+    }
 }

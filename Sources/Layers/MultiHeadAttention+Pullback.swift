@@ -42,13 +42,13 @@ extension MultiHeadAttention {
                 )
                 let wantsWeight = gradients.wants(path + ".in_proj_weight")
                 let wantsBias = gradients.wants(path + ".in_proj_bias")
-                var queryKeyGradients = Gradients { $0 == ".weight" ? wantsWeight : wantsBias }
+                var queryKeyGradients = Gradients { $0 == "weight" ? wantsWeight : wantsBias }
                 var valueGradients = queryKeyGradients
                 let result = InputGradients(
                     query: queryKeyPullback(inner.queryKeys, &queryKeyGradients),
                     target: valuePullback(inner.values, &valueGradients))
                 for kind in ["weight", "bias"] {
-                    guard let first = queryKeyGradients["." + kind], let second = valueGradients["." + kind] else {
+                    guard let first = queryKeyGradients[kind], let second = valueGradients[kind] else {
                         continue
                     }
                     gradients.add(.concatenating(first, second), to: "\(path).in_proj_\(kind)")

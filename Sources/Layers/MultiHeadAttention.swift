@@ -30,10 +30,11 @@ public struct MultiHeadAttention: Sendable {
         output = try Linear(cursor["out_proj"], inputWidth: width, outputWidth: width)
     }
 
-    /// Some rows of the input projection; gradients go by no path, as the rows have none of their own.
+    /// Some rows of the input projection; gradients go by short names, as the rows have none of their own.
     private static func projection(_ rows: Range<Int>, of weight: Tensor, _ bias: Tensor) -> Linear {
         Linear(
-            weight: weight.rows(rows), bias: bias.rows(rows), sources: [Linear.Source(path: "", rows: 0..<rows.count)])
+            weight: weight.rows(rows), bias: bias.rows(rows),
+            sources: [Linear.Source(weightName: "weight", biasName: "bias", rows: 0..<rows.count)])
     }
 
     /// - Parameters:

@@ -116,7 +116,9 @@ import Testing
     }
 
     /// By default padding does not show in gradients either: those of a batch are those of its images alone, added up.
-    @Test(arguments: ["base-bottleneck", "single-scale", "single-scale-dc5", "refine"])
+    ///
+    /// Where a GroupNorm sees a few pixels only, as the last of five levels, it magnifies rounding up to 300 times: 2e-4.
+    @Test(arguments: ["base-bottleneck", "single-scale", "single-scale-dc5", "refine", "five-levels-basic"])
     func batchSumsItsImages(name: String) throws {
         let sample = try Case(name)
         let images = try sample.images()
@@ -139,7 +141,7 @@ import Testing
         #expect(together.names == sum.names)
         let largest = try sum.names.reduce(0) { max($0, Self.largest(try #require(sum[$1]))) }
         for name in sum.names where Self.largest(try #require(sum[name])) > 1e-5 * largest {
-            #expect(relativeError(try #require(together[name]), try #require(sum[name])) < 1e-4, "\(name)")
+            #expect(relativeError(try #require(together[name]), try #require(sum[name])) < 5e-4, "\(name)")
         }
         let (_, padded) = try sample.gradients(images, paddingRule: .asInReference, upstream: upstream)
         let levels = "transformer.level_embed"
@@ -148,7 +150,8 @@ import Testing
 
     /// Along a random direction the loss changes by the gradient's share of it; with dropout, whose choice the seed fixes.
     ///
-    /// The loss is a sum of float32 outputs and has kinks (ReLU, bilinear shares), hence 2% for the difference quotient.
+    /// The loss is a sum of float32 outputs and has kinks (ReLU, bilinear shares), hence 2% for the difference quotient. A
+    /// GroupNorm of one pixel (`five-levels-basic`) bends too much within a step that float32 can resolve.
     @Test(arguments: names, [TrainingOptions.DropoutRates.none, .published])
     func lossChangesByTheGradient(name: String, rates: TrainingOptions.DropoutRates) throws {
         let sample = try Case(name)

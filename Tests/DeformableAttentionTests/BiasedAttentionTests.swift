@@ -130,7 +130,7 @@ import Testing
         let setting = try Setting(Self.cases[5], seed: 34)
         var random = SeededGenerator(seed: 35)
         let outputGradient = random.tensor(setting.operands.queries.shape)
-        let dropout = BiasedAttention.Dropout(probability: 0.25, seed: 7)
+        let dropout = Dropout(probability: 0.25, seed: 7)
         let results = [1, 2, 5].map { threads in
             Parallel.withThreadCount(threads) {
                 var gradients = Gradients()
@@ -151,13 +151,13 @@ import Testing
         var mean = Tensor(expected.shape)
         let rounds = 400
         for seed in 0..<rounds {
-            let dropout = BiasedAttention.Dropout(probability: 0.3, seed: UInt64(seed))
+            let dropout = Dropout(probability: 0.3, seed: UInt64(seed))
             mean = mean.adding(setting.attention(setting.operands, dropout: dropout))
         }
         mean = Tensor(mean.shape, mean.elements.map { $0 / Float(rounds) })
         #expect(relativeError(mean, expected) < 0.12)
 
-        let dropout = BiasedAttention.Dropout(probability: 0.3, seed: 5)
+        let dropout = Dropout(probability: 0.3, seed: 5)
         var random = SeededGenerator(seed: 37)
         let outputGradient = random.tensor(expected.shape)
         var gradients = Gradients()

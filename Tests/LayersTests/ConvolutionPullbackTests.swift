@@ -51,7 +51,7 @@ import Testing
         }
     }
 
-    @Test(arguments: geometries, [(3, 8), (5, 7), (64, 33), (16, 32)])
+    @Test(arguments: geometries, [(3, 8), (5, 7), (64, 33), (16, 32), (4, 4), (8, 8)])
     func agreesWithTheDefinition(geometry: Conv2D.Geometry, channels: (Int, Int)) throws {
         var random = SeededGenerator(seed: 21)
         let weight = random.tensor([channels.1, channels.0, geometry.kernel, geometry.kernel])

@@ -129,7 +129,7 @@ private struct GradientSums {
 private struct BackwardPass {
     let plan: AttentionPlan
     let bias: PositionBias
-    let dropout: BiasedAttention.Dropout?
+    let dropout: Dropout?
 
     /// - Parameters:
     ///   - outputGradient: `[N, I, M * D]`.

@@ -39,17 +39,6 @@ package struct BiasedAttention: Sendable {
         }
     }
 
-    /// Which attention weights training drops: a weight stays, divided by `1 - probability`, or becomes 0.
-    package struct Dropout: Sendable, Hashable {
-        package var probability: Float
-        package var seed: UInt64
-
-        package init(probability: Float, seed: UInt64) {
-            self.probability = probability
-            self.seed = seed
-        }
-    }
-
     /// Reads `mlp.0.0`, `mlp.1.0` and `mlp.2`, the position bias.
     package init(
         _ cursor: WeightCursor, heads: Int, headWidth: Int, groups: Int, rank: Int, hiddenWidth: Int,
@@ -181,7 +170,7 @@ struct AttentionPlan {
     }
 
     /// Applies the dropout to values `[O, queries, J]`; the same elements fall whatever the tiles are.
-    func drop(_ dropout: BiasedAttention.Dropout, from values: UnsafeMutablePointer<Float>, of tile: Tile) {
+    func drop(_ dropout: Dropout, from values: UnsafeMutablePointer<Float>, of tile: Tile) {
         let count = tile.queries.count * keys
         for head in 0..<groupHeads {
             let row = ((tile.image * groups + tile.group) * groupHeads + head) * queries + tile.queries.lowerBound

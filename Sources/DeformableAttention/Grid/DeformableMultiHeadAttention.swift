@@ -178,9 +178,9 @@ extension DeformableMultiHeadAttention {
         )
     }
 
-    private func dropout(seed: UInt64?) -> BiasedAttention.Dropout? {
+    private func dropout(seed: UInt64?) -> Dropout? {
         guard let seed, configuration.dropout > 0 else { return nil }
-        return BiasedAttention.Dropout(probability: configuration.dropout, seed: seed)
+        return Dropout(probability: configuration.dropout, seed: seed)
     }
 }
 
