@@ -1,31 +1,22 @@
+import Tensors
+
 #if canImport(Glibc)
     import Glibc
 #else
     import Darwin
 #endif
 
-/// Random numbers that a seed decides: the same on every machine and thread.
-///
-/// - Source: SplitMix64, G. Steele, D. Lea, C. Flood, "Fast splittable pseudorandom number generators", OOPSLA 2014.
+/// What scenes are drawn by: numbers of many distributions that a seed decides.
 struct RandomSource: RandomNumberGenerator {
-    private var state: UInt64
+    private var generator: SeededGenerator
 
     /// - Parameter stream: sources of one seed and different streams have nothing in common.
     init(seed: UInt64, stream: UInt64) {
-        state = Self.mixed(seed) ^ Self.mixed(stream &* 0xD1B5_4A32_D192_ED03 &+ 1)
+        let ofStream = SeededGenerator.mixed(stream &* 0xD1B5_4A32_D192_ED03 &+ 1)
+        generator = SeededGenerator(seed: SeededGenerator.mixed(seed) ^ ofStream)
     }
 
-    mutating func next() -> UInt64 {
-        state &+= 0x9E37_79B9_7F4A_7C15
-        return Self.mixed(state)
-    }
-
-    private static func mixed(_ value: UInt64) -> UInt64 {
-        var bits = value
-        bits = (bits ^ (bits >> 30)) &* 0xBF58_476D_1CE4_E5B9
-        bits = (bits ^ (bits >> 27)) &* 0x94D0_49BB_1331_11EB
-        return bits ^ (bits >> 31)
-    }
+    mutating func next() -> UInt64 { generator.next() }
 
     /// 0 ..< 1.
     mutating func unit() -> Float { Float(next() >> 40) * 0x1p-24 }

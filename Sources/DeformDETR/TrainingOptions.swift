@@ -1,4 +1,5 @@
 import Layers
+import Tensors
 
 /// How a pass for training differs from one for inference.
 public struct TrainingOptions: Sendable {
@@ -44,15 +45,13 @@ public struct TrainingOptions: Sendable {
 }
 
 /// Hands out the dropouts of one pass, each with a seed of its own, in the order in which layers ask.
-///
-/// - Source: SplitMix64 (Steele, Lea, Flood 2014).
 struct DropoutStream {
     private let rates: TrainingOptions.DropoutRates
-    private var state: UInt64
+    private var seeds: SeededGenerator
 
     init(_ options: TrainingOptions) {
         rates = options.dropout
-        state = options.seed
+        seeds = SeededGenerator(seed: options.seed)
     }
 
     mutating func output() -> Dropout? { next(rates.output) }
@@ -60,11 +59,7 @@ struct DropoutStream {
     mutating func attentionWeights() -> Dropout? { next(rates.attentionWeights) }
 
     private mutating func next(_ probability: Float) -> Dropout? {
-        state &+= 0x9E37_79B9_7F4A_7C15
-        guard probability > 0 else { return nil }
-        var mixed = state
-        mixed = (mixed ^ (mixed >> 30)) &* 0xBF58_476D_1CE4_E5B9
-        mixed = (mixed ^ (mixed >> 27)) &* 0x94D0_49BB_1331_11EB
-        return Dropout(probability: probability, seed: mixed ^ (mixed >> 31))
+        let seed = seeds.next()
+        return probability > 0 ? Dropout(probability: probability, seed: seed) : nil
     }
 }

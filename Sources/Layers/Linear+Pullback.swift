@@ -26,11 +26,11 @@ extension Linear {
     /// How a gradient flows back through the product alone, without an activation. Ask for it before the layer's first call:
     /// the weights are still as the checkpoint has them.
     func pullback(at input: Tensor) -> Pullback {
-        requirement(!sources.isEmpty, "a linear layer of no checkpoint has no names for its parameters' gradients")
+        precondition(!sources.isEmpty, "a linear layer of no checkpoint has no names for its parameters' gradients")
         let weight = weights.plain([outputWidth, inputWidth])
         let outputShape = Shape(input.shape.dimensions.dropLast() + [outputWidth])
         return { gradient, gradients in
-            requirement(gradient.shape == outputShape, "gradient \(gradient.shape) of \(outputShape)")
+            precondition(gradient.shape == outputShape, "gradient \(gradient.shape) of \(outputShape)")
             addParameterGradients(of: gradient, input: input, to: &gradients)
             var inputGradient = Tensor(uninitialized: input.shape)
             Product.matrices(rows: gradient.count / outputWidth, inner: outputWidth, columns: inputWidth)

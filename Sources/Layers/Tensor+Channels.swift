@@ -3,7 +3,7 @@ import Tensors
 extension Tensor {
     /// From this package's order of axes to PyTorch's: `[N, extents..., C]` to `[N, C, extents...]`; a copy.
     public func channelsFirst() -> Tensor {
-        requirement(shape.rank >= 2, "\(shape), expected [N, ..., C]")
+        precondition(shape.rank >= 2, "\(shape), expected [N, ..., C]")
         let extents = shape.dimensions.dropFirst().dropLast()
         return swappingPositionsAndChannels(
             positions: extents.reduce(1, *), channels: shape.last, as: Shape([shape[0], shape.last] + extents))
@@ -11,7 +11,7 @@ extension Tensor {
 
     /// From PyTorch's order of axes to this package's: `[N, C, extents...]` to `[N, extents..., C]`; a copy.
     public func channelsLast() -> Tensor {
-        requirement(shape.rank >= 2, "\(shape), expected [N, C, ...]")
+        precondition(shape.rank >= 2, "\(shape), expected [N, C, ...]")
         let extents = shape.dimensions.dropFirst(2)
         return swappingPositionsAndChannels(
             positions: shape[1], channels: extents.reduce(1, *), as: Shape([shape[0]] + extents + [shape[1]]))

@@ -8,12 +8,12 @@ import Tensors
 
 /// A module of a reference implementation in a safetensors file: its parameters by their names there, its inputs, and in
 /// `__metadata__` its class and arguments as "configuration", JSON.
-public struct AttentionCase: Sendable {
-    public let file: WeightFile
-    public let module: Module
+package struct AttentionCase: Sendable {
+    package let file: WeightFile
+    package let module: Module
 
     /// The reference's classes, as this package has them.
-    public enum Module: Sendable {
+    package enum Module: Sendable {
         /// deformable-attention's `DeformableAttention1D`, `2D` and `3D`.
         case grid(DeformableMultiHeadAttention.Configuration)
         /// transformers' `DeformableDetrMultiscaleDeformableAttention`.
@@ -24,7 +24,7 @@ public struct AttentionCase: Sendable {
 
     /// - Throws: `FileError` and `CheckpointError` for a file that cannot be read, ``AttentionCaseError`` for one that
     ///   describes no module.
-    public init(contentsOf path: String) throws {
+    package init(contentsOf path: String) throws {
         file = try WeightFile.open(path)
         guard let text = file.metadata["configuration"] else {
             throw AttentionCaseError(path: path, problem: "expected 'configuration' in the metadata, found none")
@@ -41,7 +41,7 @@ public struct AttentionCase: Sendable {
     }
 
     /// A tensor of the file, of finite numbers, with as many axes and of the extents given; nil stands for any extent.
-    public func input(_ name: String, _ extents: [Int?]) throws -> Tensor {
+    package func input(_ name: String, _ extents: [Int?]) throws -> Tensor {
         let cursor = WeightCursor(file)
         let found = cursor.shape(of: name) ?? Shape(extents.map { $0 ?? 0 })
         let agrees =
@@ -55,12 +55,12 @@ public struct AttentionCase: Sendable {
 }
 
 /// A file that is no case.
-public struct AttentionCaseError: DiagnosedError {
-    public let path: String
-    public let problem: String
+package struct AttentionCaseError: DiagnosedError {
+    package let path: String
+    package let problem: String
 
-    public var code: String { "attention_case" }
-    public var description: String { "\(path): \(problem)" }
+    package var code: String { "attention_case" }
+    package var description: String { "\(path): \(problem)" }
 }
 
 /// The arguments of all classes, in the references' words.

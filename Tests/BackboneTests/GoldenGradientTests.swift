@@ -33,9 +33,8 @@ import Testing
         let taps: Int
 
         init(_ name: String) throws {
-            file = try WeightFile.open(Fixture.path("resnet-\(name).safetensors"))
-            let json = try #require(file.metadata["configuration"])
-            let setting = try JSONDecoder().decode(Setting.self, from: Data(json.utf8))
+            let setting: Setting
+            (file, setting) = try Fixture.open("resnet-\(name).safetensors", configuration: Setting.self)
             configuration = ResNetConfiguration(
                 block: setting.block, depths: setting.depths, stemWidth: setting.stemWidth, widths: setting.widths,
                 dilatesLastStage: setting.dilatesLastStage)

@@ -1,7 +1,6 @@
 import Backbone
 import Checkpoint
 import DeformDETR
-import Foundation
 import Layers
 import TestSupport
 import Tensors
@@ -17,9 +16,8 @@ import Testing
         let configuration: Configuration
 
         init(_ name: String) throws {
-            file = try WeightFile.open(Fixture.path("\(name).safetensors"))
-            let text = try #require(file.metadata["configuration"])
-            let fields = try JSONDecoder().decode(Fields.self, from: Data(text.utf8))
+            let fields: Fields
+            (file, fields) = try Fixture.open("\(name).safetensors", configuration: Fields.self)
             configuration = fields.configuration
         }
 

@@ -41,7 +41,7 @@ import Testing
     }
 
     /// Empty tensors whose shapes claim what no memory holds.
-    @Test func monstrousEmptyShapesAreRefused() async throws {
+    @Test func monstrousEmptyShapesAreRefused() throws {
         var random = SeededGenerator(seed: 9)
         let parameters = try SingleScaleDeformableAttention.initialParameters(
             width: 16, heads: 2, points: 2, using: &random)
@@ -54,9 +54,9 @@ import Testing
                     features: Tensor(features))
             }
         }
-        await #expect(processExitsWith: .failure) {
-            _ = FeatureSequence(
-                values: Tensor([.max, 0, 16]), layout: LevelLayout([ValidSize(height: 0, width: 0)]))
+        #expect(throws: DeformableAttentionError.self) {
+            try FeatureSequence(
+                values: Tensor([.max, 0, 16]), of: LevelLayout(levels: [ValidSize(height: 0, width: 0)]))
         }
     }
 }

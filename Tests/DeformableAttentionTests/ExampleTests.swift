@@ -4,7 +4,7 @@ import Foundation
 import Testing
 
 private func multiScale() throws -> Tensor {
-    let levels = LevelLayout([ValidSize(height: 20, width: 30), ValidSize(height: 10, width: 15)])
+    let levels = try LevelLayout(levels: [ValidSize(height: 20, width: 30), ValidSize(height: 10, width: 15)])
     var generator = SystemRandomNumberGenerator()
     let parameters = try MultiScaleDeformableAttention.initialParameters(
         width: 64, heads: 8, levels: 2, points: 4, using: &generator)
@@ -12,7 +12,7 @@ private func multiScale() throws -> Tensor {
         WeightCursor(parameters), width: 64, heads: 8, levels: 2, points: 4)
     let output = try attention(
         query: Tensor([1, 100, 64], repeating: 0.5), references: Tensor([1, 100, 2, 2], repeating: 0.5),
-        source: FeatureSequence(values: Tensor([1, levels.count, 64], repeating: 1), layout: levels))
+        source: FeatureSequence(values: Tensor([1, levels.count, 64], repeating: 1), of: levels))
     return output
 }
 

@@ -1,6 +1,5 @@
 import Checkpoint
 import DeformableAttention
-import Foundation
 import Layers
 import TestSupport
 import Tensors
@@ -32,9 +31,8 @@ import Testing
         let source: FeatureSequence
 
         init(_ name: String) throws {
-            file = try WeightFile.open(Fixture.path("\(name).safetensors"))
-            let text = try #require(file.metadata["configuration"])
-            let configuration = try JSONDecoder().decode(Configuration.self, from: Data(text.utf8))
+            let configuration: Configuration
+            (file, configuration) = try Fixture.open("\(name).safetensors", configuration: Configuration.self)
             let layout = LevelLayout(configuration.level_sizes.map { ValidSize(height: $0[0], width: $0[1]) })
             attention = try MultiScaleDeformableAttention(
                 WeightCursor(file), width: configuration.d_model, heads: configuration.heads, levels: layout.levels,

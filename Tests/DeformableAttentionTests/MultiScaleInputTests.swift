@@ -96,19 +96,31 @@ import Testing
                 == true)
     }
 
-    /// The calls themselves refuse as well: the process ends instead of reading what is not there.
+    /// Levels and sequences of a caller's own making, and what the error names.
+    @Test func impossibleLevelsAndSequencesThrow() throws {
+        for sizes in [[(-1, 2)], [(.max, 2)], [(1, .max), (1, 1)]] {
+            #expect(throws: DeformableAttentionError.self) {
+                try LevelLayout(levels: sizes.map { ValidSize(height: $0.0, width: $0.1) })
+            }
+        }
+        let layout = try LevelLayout(levels: [ValidSize(height: 2, width: 3)])
+        func problem(_ values: Shape, _ validSizes: [[ValidSize]]?) -> String? {
+            do {
+                _ = try FeatureSequence(values: Tensor(values), of: layout, validSizes: validSizes)
+                return nil
+            } catch { return error.description }
+        }
+        let whole = [ValidSize(height: 2, width: 3)]
+        #expect(problem([1, 6, 4], nil) == nil && problem([2, 6, 4], [whole, whole]) == nil)
+        #expect(problem([1, 5, 4], nil)?.contains("values [1, 5, 4], expected [N, 6, C]") == true)
+        #expect(problem([6, 4], nil)?.contains("values [6, 4]") == true)
+        #expect(problem([2, 6, 4], [whole])?.contains("valid sizes of 1 images for values [2, 6, 4]") == true)
+        #expect(problem([1, 6, 4], [[]])?.contains("of image 0") == true)
+        #expect(problem([2, 6, 4], [whole, [ValidSize(height: 2, width: 4)]])?.contains("of image 1") == true)
+    }
+
+    /// What other parts of the package promise is checked as well: the process ends instead of reading what is not there.
     @Test func brokenPromisesEndTheProcess() async {
-        await #expect(processExitsWith: .failure) {
-            let layout = LevelLayout([ValidSize(height: 2, width: 3)])
-            _ = FeatureSequence(
-                values: Tensor([1, 6, 4]), layout: layout, validSizes: [[ValidSize(height: 2, width: 4)]])
-        }
-        await #expect(processExitsWith: .failure) {
-            _ = LevelLayout([ValidSize(height: .max, width: 2)])
-        }
-        await #expect(processExitsWith: .failure) {
-            _ = LevelLayout([ValidSize(height: -1, width: 2)])
-        }
         await #expect(processExitsWith: .failure) {
             let layout = LevelLayout([ValidSize(height: 2, width: 3)])
             _ = DeformableSampling(heads: 2, headWidth: 2, points: 1)(

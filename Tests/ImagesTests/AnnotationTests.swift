@@ -1,5 +1,6 @@
 import Boxes
 import Images
+import TestSupport
 import Testing
 
 /// Where drawing changes pixels and where it must not.

@@ -139,7 +139,7 @@ extension DeformableMultiHeadAttention {
             return (
                 input,
                 { outputGradient, _ in
-                    requirement(
+                    precondition(
                         outputGradient.shape == input.shape, "gradient \(outputGradient.shape) of \(input.shape)")
                     return outputGradient
                 }
@@ -163,7 +163,7 @@ extension DeformableMultiHeadAttention {
         return (
             output.reshaped(input.shape),
             { outputGradient, gradients in
-                requirement(
+                precondition(
                     outputGradient.shape == input.shape, "gradient \(outputGradient.shape) of \(input.shape)")
                 let attendedGradient = outputPullback(outputGradient.reshaped(map.shape), &gradients)
                 let attentionGradients = attentionPullback(attendedGradient, &gradients)

@@ -3,12 +3,12 @@ import Layers
 import Tensors
 
 /// Where a deformable attention looks, and how much each place counts: what its figures show.
-public struct SamplingLocations: Sendable {
+package struct SamplingLocations: Sendable {
     /// `[N, Q, M, L, K, (x, y)]` in 0...1 of each padded level, from the outer edge of its first pixel to that of its last; may lie
     /// outside, where nothing is sampled.
-    public let locations: Tensor
+    package let locations: Tensor
     /// The attention weights, `[N, Q, M, L, K]`; those of a head sum to 1 over all its levels and points.
-    public let weights: Tensor
+    package let weights: Tensor
 }
 
 extension DeformableSampling {
@@ -26,7 +26,7 @@ extension DeformableSampling {
     /// - Returns: NaN and infinity in the operands stay what they are.
     ///
     /// - Source: `models/ops/modules/ms_deform_attn.py` of fundamentalvision/Deformable-DETR.
-    public func locations(layout: LevelLayout, projections: Tensor, references: Tensor) -> SamplingLocations {
+    package func locations(layout: LevelLayout, projections: Tensor, references: Tensor) -> SamplingLocations {
         checkShapes(layout: layout, projections: projections, references: references)
         let (images, queries, levels) = (projections.shape[0], projections.shape[1], layout.levels)
         let samples = levels * points
@@ -81,7 +81,7 @@ extension MultiScaleDeformableAttention {
     ///   - query: `[N, Q, C]`, features plus positions.
     ///   - references: `[N, Q, L, 2]` points or `[N, Q, L, 4]` boxes, in 0...1 of each padded level.
     ///   - layout: the levels that are sampled.
-    public func locations(query: Tensor, references: Tensor, layout: LevelLayout) -> SamplingLocations {
+    package func locations(query: Tensor, references: Tensor, layout: LevelLayout) -> SamplingLocations {
         sampling.locations(layout: layout, projections: projection(query), references: references)
     }
 }

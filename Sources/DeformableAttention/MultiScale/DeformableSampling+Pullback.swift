@@ -4,13 +4,13 @@ import Tensors
 
 extension DeformableSampling {
     /// The gradients of a loss with respect to what is sampled and where.
-    public struct InputGradients: Sendable {
+    package struct InputGradients: Sendable {
         /// `[N, S, M * D]`
-        public var value: Tensor
+        package var value: Tensor
         /// `[N, Q, 3 * M * L * K]`: of the offsets, then of the logits.
-        public var projections: Tensor
+        package var projections: Tensor
         /// `[N, Q, L, 2]` or `[N, Q, L, 4]`, like the references.
-        public var references: Tensor
+        package var references: Tensor
     }
 
     /// The samples, and how a gradient flows back through them.
@@ -24,14 +24,14 @@ extension DeformableSampling {
     /// bottom, as in PyTorch's `grid_sample`. Results do not depend on the number of threads.
     ///
     /// - Parameters: as in ``callAsFunction(value:layout:projections:references:)``.
-    public func withPullback(
+    package func withPullback(
         value: Tensor, layout: LevelLayout, projections: Tensor, references: Tensor
     ) -> (output: Tensor, pullback: @Sendable (_ outputGradient: Tensor) -> InputGradients) {
         let output = self(value: value, layout: layout, projections: projections, references: references)
         return (
             output,
             { [outputShape = output.shape] outputGradient in
-                requirement(outputGradient.shape == outputShape, "gradient \(outputGradient.shape) of \(outputShape)")
+                precondition(outputGradient.shape == outputShape, "gradient \(outputGradient.shape) of \(outputShape)")
                 return gradients(
                     of: outputGradient, value: value, layout: layout, projections: projections, references: references)
             }

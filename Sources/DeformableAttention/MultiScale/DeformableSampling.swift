@@ -13,20 +13,20 @@ import Tensors
 ///
 /// - Source: "Deformable DETR" (arXiv 2010.04159), equation 3; `models/ops/modules/ms_deform_attn.py` and
 ///   `models/ops/functions/ms_deform_attn_func.py`.
-public struct DeformableSampling: Sendable, Hashable {
+package struct DeformableSampling: Sendable, Hashable {
     /// M
-    public let heads: Int
+    package let heads: Int
     /// D
-    public let headWidth: Int
+    package let headWidth: Int
     /// K, for each head and level
-    public let points: Int
+    package let points: Int
 
     /// The most samples (levels times points) that a head can take.
-    public static let maximumSamples = Int(deformable_sampling_maximum_points)
+    package static let maximumSamples = Int(deformable_sampling_maximum_points)
 
     /// - Precondition: each at least 1.
-    public init(heads: Int, headWidth: Int, points: Int) {
-        requirement(
+    package init(heads: Int, headWidth: Int, points: Int) {
+        precondition(
             heads > 0 && headWidth > 0 && points > 0, "\(heads) heads of \(headWidth) channels and \(points) points")
         self.heads = heads
         self.headWidth = headWidth
@@ -39,7 +39,7 @@ public struct DeformableSampling: Sendable, Hashable {
     ///   - projections: `[N, Q, 3 * M * L * K]`: offsets `[M, L, K, (x, y)]`, then logits `[M, L * K]`.
     ///   - references: `[N, Q, L, 2]` points or `[N, Q, L, 4]` boxes, in 0...1 of each padded level.
     /// - Returns: `[N, Q, M * D]`.
-    public func callAsFunction(
+    package func callAsFunction(
         value: Tensor, layout: LevelLayout, projections: Tensor, references: Tensor
     ) -> Tensor {
         checkShapes(value: value, layout: layout, projections: projections, references: references)
@@ -88,19 +88,19 @@ public struct DeformableSampling: Sendable, Hashable {
     func checkShapes(value: Tensor, layout: LevelLayout, projections: Tensor, references: Tensor) {
         checkShapes(layout: layout, projections: projections, references: references)
         let expected: Shape = [projections.shape[0], layout.count, heads * headWidth]
-        requirement(value.shape == expected, "value \(value.shape), expected \(expected)")
+        precondition(value.shape == expected, "value \(value.shape), expected \(expected)")
     }
 
     func checkShapes(layout: LevelLayout, projections: Tensor, references: Tensor) {
         let samples = layout.levels * points
-        requirement(
+        precondition(
             (1...Self.maximumSamples).contains(samples),
             "\(layout.levels) levels with \(points) points, expected 1 to \(Self.maximumSamples) samples a head")
-        requirement(
+        precondition(
             projections.shape.rank == 3 && projections.shape[2] == 3 * heads * samples,
             "projections \(projections.shape), expected [N, Q, \(3 * heads * samples)]")
         let (images, queries) = (projections.shape[0], projections.shape[1])
-        requirement(
+        precondition(
             references.shape == [images, queries, layout.levels, 2]
                 || references.shape == [images, queries, layout.levels, 4],
             "references \(references.shape), expected [\(images), \(queries), \(layout.levels), 2 or 4]")

@@ -10,17 +10,26 @@ public struct LevelLayout: Sendable, Hashable {
     /// S, the sequence's length.
     public let count: Int
 
-    /// - Precondition: no extent is negative, and `Int` holds the number of all locations.
-    public init(_ sizes: [ValidSize]) {
+    /// - Throws: ``DeformableAttentionError/input(_:)`` for a negative extent, or more locations than `Int` holds.
+    public init(levels sizes: [ValidSize]) throws(DeformableAttentionError) {
+        var count = 0
+        for size in sizes {
+            let area = Shape.checkedCount(of: [size.height, size.width])
+            let (sum, overflow) = count.addingReportingOverflow(area ?? .max)
+            guard area != nil, !overflow else { throw .input("levels of impossible sizes: \(sizes)") }
+            count = sum
+        }
+        self.init(sizes)
+    }
+
+    /// For the sizes of maps that exist.
+    package init(_ sizes: [ValidSize]) {
         self.sizes = sizes
         var starts: [Int] = []
         var count = 0
         for size in sizes {
             starts.append(count)
-            let area = Shape.checkedCount(of: [size.height, size.width])
-            let (sum, overflow) = count.addingReportingOverflow(area ?? .max)
-            requirement(area != nil && !overflow, "levels of impossible sizes: \(sizes)")
-            count = sum
+            count += Shape([size.height, size.width]).count
         }
         self.starts = starts
         self.count = count
@@ -42,37 +51,60 @@ public struct FeatureSequence: Sendable {
     /// `[N][L]`: the part of each level that holds the image; the rest is padding.
     public let validSizes: [[ValidSize]]
 
-    /// - Precondition: `values` is `[N, layout.count, C]` with one list of `layout.levels` sizes an image, none larger than its
-    ///   level.
-    public init(values: Tensor, layout: LevelLayout, validSizes: [[ValidSize]]) {
-        requirement(
+    /// - Parameters:
+    ///   - values: `[N, S, C]`.
+    ///   - layout: of S locations.
+    ///   - validSizes: one list of L sizes an image, none larger than its level; nil for a batch without padding.
+    /// - Throws: ``DeformableAttentionError/input(_:)`` with what disagrees.
+    public init(
+        values: Tensor, of layout: LevelLayout, validSizes: [[ValidSize]]? = nil
+    ) throws(DeformableAttentionError) {
+        let shape = values.shape
+        // An empty tensor's shape may claim any number of images.
+        guard shape.rank == 3, shape[0] <= Self.largestBatch, shape[1] == layout.count else {
+            throw .input("values \(shape), expected [N, \(layout.count), C] with N up to \(Self.largestBatch)")
+        }
+        let validSizes = validSizes ?? Array(repeating: layout.sizes, count: shape[0])
+        guard validSizes.count == shape[0] else {
+            throw .input("valid sizes of \(validSizes.count) images for values \(shape)")
+        }
+        for (image, sizes) in validSizes.enumerated() where !Self.fit(sizes, layout) {
+            throw .input("valid sizes \(sizes) of image \(image) in levels of \(layout.sizes)")
+        }
+        self.init(values: values, layout: layout, validSizes: validSizes)
+    }
+
+    /// Whether each level has a valid size, none larger than it.
+    private static func fit(_ sizes: [ValidSize], _ layout: LevelLayout) -> Bool {
+        sizes.count == layout.levels
+            && zip(sizes, layout.sizes).allSatisfy { valid, size in
+                (0...size.height).contains(valid.height) && (0...size.width).contains(valid.width)
+            }
+    }
+
+    /// For values and sizes that belong together.
+    package init(values: Tensor, layout: LevelLayout, validSizes: [[ValidSize]]) {
+        precondition(
             values.shape.rank == 3 && values.shape[1] == layout.count && values.shape[0] == validSizes.count,
             "values \(values.shape), expected [\(validSizes.count), \(layout.count), C] for levels \(layout.sizes)")
         for sizes in validSizes {
-            requirement(
-                sizes.count == layout.levels
-                    && zip(sizes, layout.sizes).allSatisfy { valid, size in
-                        (0...size.height).contains(valid.height) && (0...size.width).contains(valid.width)
-                    },
-                "valid sizes \(sizes) in levels of \(layout.sizes)")
+            precondition(Self.fit(sizes, layout), "valid sizes \(sizes) in levels of \(layout.sizes)")
         }
         self.values = values
         self.layout = layout
         self.validSizes = validSizes
     }
 
-    /// A batch without padding.
-    ///
-    /// - Precondition: `values` is `[N, layout.count, C]`.
-    public init(values: Tensor, layout: LevelLayout) {
-        // An empty tensor's shape may claim any number of images.
-        requirement(
+    /// A batch without padding, of values that fill the levels.
+    package init(values: Tensor, layout: LevelLayout) {
+        precondition(
             values.shape.rank == 3 && values.shape[0] <= Self.largestBatch,
             "values \(values.shape), expected [N, \(layout.count), C] with N up to \(Self.largestBatch)")
         self.init(
             values: values, layout: layout, validSizes: Array(repeating: layout.sizes, count: values.shape[0]))
     }
 
+    /// The most images of a batch.
     package static let largestBatch = 1 << 20
 
     public var images: Int { values.shape[0] }

@@ -45,7 +45,7 @@ extension MultiScaleDeformableAttention {
         return (
             output,
             { [outputShape = output.shape] outputGradient, gradients in
-                requirement(
+                precondition(
                     outputGradient.shape == outputShape, "gradient \(outputGradient.shape) of \(outputShape)")
                 var inner = samplingPullback(outputPullback(outputGradient, &gradients))
                 source.clearPadding(of: &inner.value)

@@ -11,7 +11,7 @@
 /// levels.
 ///
 /// ```swift
-/// let levels = LevelLayout([ValidSize(height: 20, width: 30), ValidSize(height: 10, width: 15)])
+/// let levels = try LevelLayout(levels: [ValidSize(height: 20, width: 30), ValidSize(height: 10, width: 15)])
 /// var generator = SystemRandomNumberGenerator()
 /// let parameters = try MultiScaleDeformableAttention.initialParameters(
 ///     width: 64, heads: 8, levels: 2, points: 4, using: &generator)
@@ -19,7 +19,7 @@
 ///     WeightCursor(parameters), width: 64, heads: 8, levels: 2, points: 4)
 /// let output = try attention(
 ///     query: Tensor([1, 100, 64], repeating: 0.5), references: Tensor([1, 100, 2, 2], repeating: 0.5),
-///     source: FeatureSequence(values: Tensor([1, levels.count, 64], repeating: 1), layout: levels))
+///     source: FeatureSequence(values: Tensor([1, levels.count, 64], repeating: 1), of: levels))
 /// ```
 ///
 /// - Source: "Deformable DETR" (arXiv 2010.04159), equations 2 and 3; `models/ops/modules/ms_deform_attn.py`.
@@ -28,7 +28,7 @@ public struct MultiScaleDeformableAttention: Sendable {
     public let width: Int
     /// L
     public let levels: Int
-    public let sampling: DeformableSampling
+    package let sampling: DeformableSampling
     /// The sampling offsets and the attention weights' logits, `[N, Q, 3MLK]`.
     let projection: Linear
     let valueProjection: Linear

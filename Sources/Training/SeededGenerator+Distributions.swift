@@ -1,28 +1,15 @@
 import Foundation
 import Tensors
 
-/// Random numbers that a seed fixes, on any machine.
-///
-/// - Source: SplitMix64 (Steele, Lea, Flood 2014); FNV-1a (Fowler, Noll, Vo) for names.
-struct SeededGenerator: RandomNumberGenerator {
-    private var state: UInt64
-
-    init(seed: UInt64) { state = seed }
-
+extension SeededGenerator {
     /// A sequence of its own for each name, so that no tensor's numbers depend on which others are drawn.
+    ///
+    /// - Source: FNV-1a (Fowler, Noll, Vo) for the name.
     init(seed: UInt64, name: String) {
         var hash: UInt64 = 0xCBF2_9CE4_8422_2325
         for byte in name.utf8 { hash = (hash ^ UInt64(byte)) &* 0x100_0000_01B3 }
         var mixer = SeededGenerator(seed: seed)
-        state = mixer.next() ^ hash
-    }
-
-    mutating func next() -> UInt64 {
-        state &+= 0x9E37_79B9_7F4A_7C15
-        var mixed = state
-        mixed = (mixed ^ (mixed >> 30)) &* 0xBF58_476D_1CE4_E5B9
-        mixed = (mixed ^ (mixed >> 27)) &* 0x94D0_49BB_1331_11EB
-        return mixed ^ (mixed >> 31)
+        self.init(seed: mixer.next() ^ hash)
     }
 
     /// Evenly from `-bound ..< bound`.
