@@ -54,7 +54,8 @@ let package = Package(
         .target(
             name: "Training",
             dependencies: [
-                "Boxes", "CKernels", "Checkpoint", "DeformDETR", "DeformableAttention", "Layers", "Matcher", "Tensors",
+                "Boxes", "CKernels", "COCO", "Checkpoint", "DeformDETR", "DeformableAttention", "Images", "Layers",
+                "Matcher", "Tensors",
             ]),
 
         // The shipped detector's images.
@@ -64,7 +65,7 @@ let package = Package(
         .executableTarget(
             name: "detect",
             dependencies: [
-                "DeformDETR", "COCO", "Checkpoint", "CodeImages", "Layers", "Tensors",
+                "DeformDETR", "COCO", "Checkpoint", "CodeImages", "Layers", "Tensors", "Training",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ]),
 
@@ -94,8 +95,8 @@ let package = Package(
         .testTarget(
             name: "TrainingTests",
             dependencies: [
-                "Training", "Backbone", "Boxes", "Checkpoint", "DeformDETR", "Layers", "Matcher", "Tensors",
-                "TestSupport",
+                "Training", "Backbone", "Boxes", "COCO", "Checkpoint", "DeformDETR", "Images", "Layers", "Matcher",
+                "Tensors", "TestSupport",
             ],
             exclude: ["Golden"]),
         .testTarget(

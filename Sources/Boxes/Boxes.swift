@@ -11,6 +11,12 @@ public struct CenterBox: Sendable, Hashable, Codable {
         self.width = width
         self.height = height
     }
+
+    public init(_ box: CornerBox) {
+        self.init(
+            centerX: (box.xMin + box.xMax) / 2, centerY: (box.yMin + box.yMax) / 2, width: box.width,
+            height: box.height)
+    }
 }
 
 /// A box by its corners: `xyxy`, usually in pixels of the upright original image, x to the right and y down.
