@@ -54,8 +54,8 @@ let package = Package(
         .target(
             name: "Training",
             dependencies: [
-                "Boxes", "CKernels", "COCO", "Checkpoint", "DeformDETR", "DeformableAttention", "Images", "Layers",
-                "Matcher", "Tensors",
+                "Backbone", "Boxes", "CKernels", "COCO", "Checkpoint", "DeformDETR", "DeformableAttention", "Images",
+                "Layers", "Matcher", "Tensors",
             ]),
 
         // The shipped detector's images.

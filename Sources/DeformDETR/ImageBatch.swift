@@ -19,18 +19,24 @@ public struct ImageBatch: Sendable {
     /// - Parameters:
     ///   - images: `[1, h, w, 3]` each, not empty.
     ///   - paddingRule: see ``PaddingRule``.
-    public init(_ images: [Tensor], paddingRule: PaddingRule = .excluded) {
+    ///   - extentMultiple: height and width of the batch are made multiples of this many pixels, so that batches of images of
+    ///     many sizes have few.
+    public init(_ images: [Tensor], paddingRule: PaddingRule = .excluded, extentMultiple: Int = 1) {
         precondition(
             !images.isEmpty && images.allSatisfy { $0.shape.rank == 4 && $0.shape[0] == 1 && $0.shape[3] == 3 },
             "a batch needs images of [1, h, w, 3], not \(images.map(\.shape))")
         let sizes = images.map { ValidSize(height: $0.shape[1], width: $0.shape[2]) }
+        precondition(extentMultiple > 0, "extents in multiples of \(extentMultiple)")
         self.paddingRule = paddingRule
-        guard images.count > 1 else {
+        func extent(_ side: KeyPath<ValidSize, Int>) -> Int {
+            let longest = sizes.map { $0[keyPath: side] }.max() ?? 0
+            return (longest + extentMultiple - 1) / extentMultiple * extentMultiple
+        }
+        let (height, width) = (extent(\.height), extent(\.width))
+        guard images.count > 1 || sizes[0] != ValidSize(height: height, width: width) else {
             pixels = FeatureMap(values: images[0])
             return
         }
-        let height = sizes.map(\.height).max() ?? 0
-        let width = sizes.map(\.width).max() ?? 0
         var padded = Tensor([images.count, height, width, 3])
         padded.withMutableElements { padded in
             for (index, image) in images.enumerated() {

@@ -30,6 +30,13 @@ public struct Gradients: Sendable {
         guard wants(name) else { return }
         tensors[name] = tensors[name]?.adding(gradient) ?? gradient
     }
+
+    /// Adds what other layers, or other images, have contributed.
+    public mutating func add(_ other: Gradients) {
+        for name in other.names {
+            if let gradient = other[name] { add(gradient, to: name) }
+        }
+    }
 }
 
 /// Tells trained parameters from frozen ones, by the name in the checkpoint.

@@ -48,8 +48,8 @@ final class OperationCache<Computation: Hashable & Sendable>: Sendable {
         var threads: Int
     }
 
-    /// Some tens serve a model; more come only with inputs of many sizes.
-    private static var limit: Int { 256 }
+    /// Some tens serve a model at one input size; training sees many sizes. An operation is some tens of kilobytes of code.
+    private static var limit: Int { 4096 }
     private let compiled = Mutex<[Key: Operation]>([:])
 
     func operation(for computation: Computation, compile: () -> Operation) -> Operation {

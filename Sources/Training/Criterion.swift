@@ -65,11 +65,15 @@ public struct Criterion: Sendable, Hashable {
     ///   - output: of each decoder layer logits `[N, Q, C]` and boxes `[N, Q, 4]`, cxcywh in 0...1 of each image; of the
     ///     proposals the same with S for Q.
     ///   - targets: the objects of the N images; an image may have none, or more than there are queries.
+    ///   - objectCount: what sums over objects are divided by; nil for the objects of these targets. Whoever passes a batch in parts
+    ///     gives the whole batch's.
     /// - Throws: ``TrainingError`` for outputs or true boxes that are not finite, `MatchingError` for a class without a column.
-    public func callAsFunction(_ output: TrainingOutput, targets: [Targets]) throws -> Loss {
+    public func callAsFunction(
+        _ output: TrainingOutput, targets: [Targets], objectCount: Int? = nil
+    ) throws -> Loss {
         try validate(output, targets: targets)
         let objects = targets.map(\.objects)
-        let objectCount = Double(max(1, targets.reduce(0) { $0 + $1.boxes.count }))
+        let objectCount = Double(max(1, objectCount ?? targets.reduce(0) { $0 + $1.boxes.count }))
         let last = output.layers.count - 1
 
         var jobs: [Job] = output.layers.indices.compactMap { layer in

@@ -10,8 +10,9 @@ public struct LearningRateSchedule: Sendable, Hashable {
         case constant
         /// Multiplied by `factor` at each of some steps; the authors: 0.1 after 40 of 50 epochs.
         case steps(at: [Int], factor: Double)
-        /// From 1 at the warm-up's end down to `finalFactor` at step `end`, along half a period of a cosine; `finalFactor` from then on.
-        case cosine(end: Int, finalFactor: Double)
+        /// 1 until step `start` (or the warm-up's end, if that is later), then down to `finalFactor` at step `end`, along half a period
+        /// of a cosine; `finalFactor` from then on.
+        case cosine(start: Int = 0, end: Int, finalFactor: Double)
     }
 
     /// Steps until the factor is 1; 0 for none.
@@ -36,9 +37,9 @@ public struct LearningRateSchedule: Sendable, Hashable {
         switch decay {
         case .constant: return warmup
         case .steps(let steps, let factor): return warmup * pow(factor, Double(steps.count { $0 <= step }))
-        case .cosine(let end, let finalFactor):
-            let length = end - warmupSteps
-            let progress = step >= end ? 1 : Double(max(0, step - warmupSteps)) / Double(max(1, length))
+        case .cosine(let start, let end, let finalFactor):
+            let start = max(start, warmupSteps)
+            let progress = step >= end ? 1 : Double(max(0, step - start)) / Double(max(1, end - start))
             return warmup * (finalFactor + (1 - finalFactor) * (1 + cos(Double.pi * progress)) / 2)
         }
     }

@@ -26,6 +26,12 @@ enum Program {
             }
             exit(run { try write(help) })
         }
+        if arguments.first == "scratch" {
+            exit(
+                run {
+                    try ScratchTrain.run(); return 0
+                })
+        }
         if arguments.first == "train", access("train", F_OK) != 0 {
             exit(run { throw UsageError("detect train is not in this version, and no file has that name") })
         }

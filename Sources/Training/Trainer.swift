@@ -1,0 +1,164 @@
+// The loop's body: a batch forward, its loss back, the parameters on.
+
+import Backbone
+import Checkpoint
+import DeformDETR
+import Layers
+import Tensors
+
+/// A model that learns, with all that the next step depends on.
+///
+/// The same options, start and batches give the same weights, bit by bit, on the same machine with the same number of threads.
+public struct Trainer: Sendable {
+    /// What stays the same for all steps.
+    public struct Options: Sendable {
+        public var criterion: Criterion = .published
+        public var groups: ParameterGroups = .published()
+        public var optimizer = AdamW.Options()
+        public var schedule = LearningRateSchedule()
+        /// Of the running mean of the weights; nil for none.
+        public var averageDecay: Double? = 0.9998
+        public var dropout: TrainingOptions.DropoutRates = .published
+        public var normalization: Normalization = .frozen
+        /// Decides which elements dropout drops.
+        public var seed: UInt64 = 0
+
+        public init() {}
+    }
+
+    /// What a step has done.
+    public struct StepReport: Sendable {
+        /// The weighted sum of ``terms``.
+        public let loss: Double
+        /// By the names that the authors' program logs.
+        public let terms: [(name: String, value: Double)]
+        /// Of all parameters' gradients together, before it was limited.
+        public let gradientNorm: Double
+        /// The schedule's.
+        public let learningRateFactor: Double
+    }
+
+    public let configuration: Configuration
+    public let options: Options
+    /// All of the model's tensors, frozen ones among them.
+    public private(set) var parameters: TensorDictionary
+    public private(set) var optimizer: AdamW
+    public private(set) var average: ExponentialMovingAverage?
+
+    /// How many steps were taken.
+    public var stepCount: Int { optimizer.stepCount }
+    /// The weights to detect with: the running mean where there is one.
+    public var bestParameters: TensorDictionary { average?.average ?? parameters }
+
+    /// A training that begins.
+    ///
+    /// - Parameter parameters: all of the model's; see ``InitialParameters``.
+    public init(_ configuration: Configuration, parameters: TensorDictionary, options: Options = Options()) {
+        self.init(
+            configuration, parameters: parameters, options: options,
+            optimizer: AdamW(parameters: parameters, groups: options.groups, options: options.optimizer),
+            average: options.averageDecay.map { ExponentialMovingAverage(parameters, decay: $0) })
+    }
+
+    init(
+        _ configuration: Configuration, parameters: TensorDictionary, options: Options, optimizer: AdamW,
+        average: ExponentialMovingAverage?
+    ) {
+        self.configuration = configuration
+        self.parameters = parameters
+        self.options = options
+        self.optimizer = optimizer
+        self.average = average
+    }
+
+    /// Learns from one batch.
+    ///
+    /// - Throws: ``TrainingError`` when something is not finite, `DetectorError` when an image is too small for a two-stage model's
+    ///   queries, `MatchingError` for a class without a column. The parameters are unchanged then.
+    public mutating func step(_ batch: TrainingBatch) throws -> StepReport {
+        precondition(batch.imageCount > 0, "a step without images")
+        let number = stepCount
+        let lesson = try lesson(of: batch, step: number)
+        let factor = options.schedule.factor(at: number)
+        let norm = try optimizer.update(&parameters, gradients: lesson.gradients, learningRateFactor: factor)
+        for name in lesson.statistics.names { parameters[name] = lesson.statistics[name] }
+        average?.update(parameters)
+        return StepReport(loss: lesson.loss, terms: lesson.terms, gradientNorm: norm, learningRateFactor: factor)
+    }
+
+    /// Which parameters learn.
+    private var isTrained: ParameterFilter { { [groups = options.groups] in groups.group(of: $0) != nil } }
+
+    /// What a batch, or some of its parts, has to say about the parameters.
+    private struct Lesson {
+        var gradients: Gradients
+        var statistics = BatchStatistics()
+        var loss = 0.0
+        var terms: [(name: String, value: Double)] = []
+
+        mutating func add(_ loss: Double, _ terms: [(name: String, value: Double)]) {
+            self.loss += loss
+            self.terms = self.terms.isEmpty ? terms : zip(self.terms, terms).map { ($0.name, $0.value + $1.value) }
+        }
+    }
+
+    /// Runs all parts forward and backward. The model is let go before the parameters change where they lie.
+    ///
+    /// Threads take parts of their own where there are enough: that needs no agreement between them, where products on all threads
+    /// need one each. Which thread takes which part is fixed, and so is the order of sums.
+    private func lesson(of batch: TrainingBatch, step: Int) throws -> Lesson {
+        let model = try DeformableDETR(
+            WeightCursor(parameters, allowsNonfinite: true), configuration: configuration,
+            normalization: options.normalization)
+        let empty = Lesson(gradients: Gradients(wanting: isTrained))
+        let workers = min(Parallel.threadCount, batch.parts.count)
+        guard workers > 1 else {
+            var lesson = empty
+            for index in batch.parts.indices { try learn(from: batch, part: index, model, step, into: &lesson) }
+            return lesson
+        }
+        var results = [Result<Lesson, any Error>](repeating: .success(empty), count: workers)
+        results.withUnsafeMutableBufferPointer { results in
+            Parallel.forRanges(workers) { range in
+                for worker in range {
+                    results[worker] = Parallel.withThreadCount(1) {
+                        Result {
+                            var lesson = empty
+                            for index in stride(from: worker, to: batch.parts.count, by: workers) {
+                                try learn(from: batch, part: index, model, step, into: &lesson)
+                            }
+                            return lesson
+                        }
+                    }
+                }
+            }
+        }
+        var lesson = try results[0].get()
+        for result in results.dropFirst() {
+            let other = try result.get()
+            lesson.gradients.add(other.gradients)
+            lesson.add(other.loss, other.terms)
+        }
+        return lesson
+    }
+
+    private func learn(
+        from batch: TrainingBatch, part index: Int, _ model: DeformableDETR, _ step: Int, into lesson: inout Lesson
+    ) throws {
+        let part = batch.parts[index]
+        let training = TrainingOptions(
+            dropout: options.dropout, seed: SeededGenerator.mixed(options.seed, step, index),
+            training: isTrained)
+        let (output, pullback) = try model.withPullback(part.images, options: training, updating: &lesson.statistics)
+        let loss = try options.criterion(output, targets: part.targets, objectCount: batch.objectCount)
+        pullback(loss.gradient, &lesson.gradients)
+        lesson.add(loss.total, loss.namedTerms)
+    }
+}
+
+extension SeededGenerator {
+    /// A seed for each combination of numbers.
+    static func mixed(_ seed: UInt64, _ numbers: Int...) -> UInt64 {
+        numbers.reduce(mixed(seed)) { mixed($0 ^ mixed(UInt64(bitPattern: Int64($1)))) }
+    }
+}
