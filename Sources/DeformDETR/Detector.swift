@@ -33,13 +33,14 @@ public final class Detector: Sendable {
     ///   - weights: a checkpoint's path, in any known format.
     ///   - configurationFile: a Hugging Face style `config.json` that completes what the checkpoint says of itself.
     ///   - names: class names by id; nil takes the checkpoint's.
-    ///   - preprocessing: the size that images are resized to.
+    ///   - preprocessing: the size that images are resized to; nil for the one that the weights' file states, or else the
+    ///     published 800 and 1333.
     ///   - threads: nil for all processors.
     ///   - allowsNonfinite: accept weights with NaN or infinity.
     /// - Throws: `CheckpointError`, `FileError`.
     public convenience init(
         weights: String, configurationFile: String? = nil, names: [String?]? = nil,
-        preprocessing: Preprocessing = Preprocessing(), threads: Int? = nil, allowsNonfinite: Bool = false
+        preprocessing: Preprocessing? = nil, threads: Int? = nil, allowsNonfinite: Bool = false
     ) throws {
         try self.init(
             ModelFile.open(weights, configurationFile: configurationFile), names: names, preprocessing: preprocessing,
@@ -47,14 +48,28 @@ public final class Detector: Sendable {
     }
 
     /// The same from a file that is open already.
-    public init(
-        _ file: ModelFile, names: [String?]? = nil, preprocessing: Preprocessing = Preprocessing(), threads: Int? = nil,
+    public convenience init(
+        _ file: ModelFile, names: [String?]? = nil, preprocessing: Preprocessing? = nil, threads: Int? = nil,
         allowsNonfinite: Bool = false
     ) throws {
-        model = try DeformableDETR(
-            file.cursor(allowsNonfinite: allowsNonfinite), configuration: file.configuration)
-        classNames = names ?? file.classNames
-        warnings = file.warnings
+        self.init(
+            try DeformableDETR(file.cursor(allowsNonfinite: allowsNonfinite), configuration: file.configuration),
+            classNames: names ?? file.classNames, warnings: file.warnings,
+            preprocessing: preprocessing ?? file.preprocessing ?? Preprocessing(), threads: threads)
+    }
+
+    /// A model that is in memory, such as one in training.
+    ///
+    /// - Parameters:
+    ///   - classNames: by column of the logits; nil for one without name.
+    ///   - warnings: what a person should know about the model.
+    public init(
+        _ model: DeformableDETR, classNames: [String?], warnings: [String] = [],
+        preprocessing: Preprocessing = Preprocessing(), threads: Int? = nil
+    ) {
+        self.model = model
+        self.classNames = classNames
+        self.warnings = warnings
         self.preprocessing = preprocessing
         self.threads = max(1, threads ?? Parallel.processorCount)
     }

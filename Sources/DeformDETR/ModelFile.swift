@@ -12,6 +12,8 @@ public struct ModelFile: Sendable {
     public let configuration: Configuration
     /// By class id (logit column); nil where a column has no name.
     public let classNames: [String?]
+    /// The size that the model was trained for, where the file says it.
+    public let preprocessing: Preprocessing?
     /// What is odd or had to be assumed, for people.
     public let warnings: [String]
     /// The model's tensors under the official names, exactly those of ``Configuration/tensors``.
@@ -39,7 +41,8 @@ public struct ModelFile: Sendable {
         try requireTensors(configuration, weights)
         return ModelFile(
             file: file, configuration: configuration, classNames: try classNames(configuration, hints),
-            warnings: warnings + detected.warnings, weights: weights)
+            preprocessing: try ModelMetadata(file)?.preprocessing, warnings: warnings + detected.warnings,
+            weights: weights)
     }
 
     /// The format and naming, for people.
@@ -146,9 +149,34 @@ public struct ModelFile: Sendable {
     /// - Parameter classNames: names by id in place of the checkpoint's.
     /// - Throws: ``FileError``; ``CheckpointError`` when weights are damaged or not finite.
     public func write(to path: String, classNames: [String?]? = nil, allowsNonfinite: Bool = false) throws {
-        let metadata = ModelMetadata(configuration: configuration, classNames: classNames ?? self.classNames)
-        let checked = CheckedTensors(
-            cursor: cursor(allowsNonfinite: allowsNonfinite), origin: file.path, tensors: configuration.tensors)
+        try Self.write(
+            cursor(allowsNonfinite: allowsNonfinite), origin: file.path, configuration: configuration,
+            classNames: classNames ?? self.classNames, preprocessing: preprocessing, to: path)
+    }
+
+    /// Writes a model that is not, or not only, in a file, as ``write(to:classNames:allowsNonfinite:)`` does.
+    ///
+    /// - Parameters:
+    ///   - parameters: all of the model's tensors under their official names; others are left out.
+    ///   - classNames: by class id; nil where a column has no name.
+    ///   - preprocessing: the size that the model was trained for.
+    /// - Throws: ``FileError``; ``CheckpointError`` when a parameter is missing, has another shape or is not finite.
+    public static func write(
+        _ parameters: some TensorSource, configuration: Configuration, classNames: [String?],
+        preprocessing: Preprocessing?, to path: String
+    ) throws {
+        try write(
+            WeightCursor(parameters), origin: parameters.origin, configuration: configuration, classNames: classNames,
+            preprocessing: preprocessing, to: path)
+    }
+
+    private static func write(
+        _ cursor: WeightCursor, origin: String, configuration: Configuration, classNames: [String?],
+        preprocessing: Preprocessing?, to path: String
+    ) throws {
+        let metadata = ModelMetadata(
+            configuration: configuration, classNames: classNames, preprocessing: preprocessing)
+        let checked = CheckedTensors(cursor: cursor, origin: origin, tensors: configuration.tensors)
         try SafetensorsWriter.write(checked, to: path, metadata: metadata.strings(), alignment: 64)
     }
 }

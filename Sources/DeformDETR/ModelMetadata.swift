@@ -9,6 +9,7 @@ enum MetadataKey {
     static let configuration = "configuration"
     static let classNames = "class_names"
     static let dtype = "dtype"
+    static let preprocessing = "preprocessing"
 }
 
 /// The configuration and class names that a converted file carries.
@@ -18,9 +19,12 @@ struct ModelMetadata {
 
     let configuration: Configuration
     let classNames: [Int: String]
+    /// The size that the model was trained for; nil when nothing was said.
+    let preprocessing: Preprocessing?
 
-    init(configuration: Configuration, classNames: [String?]) {
+    init(configuration: Configuration, classNames: [String?], preprocessing: Preprocessing?) {
         self.configuration = configuration
+        self.preprocessing = preprocessing
         var names: [Int: String] = [:]
         for (index, name) in classNames.enumerated() { names[index] = name }
         self.classNames = names
@@ -73,6 +77,22 @@ struct ModelMetadata {
             }
         }
         self.classNames = classNames
+        preprocessing = try file.metadata[MetadataKey.preprocessing].map { try Self.preprocessing($0, file.path) }
+    }
+
+    /// - Throws: ``CheckpointError`` for sizes that no image could be brought to.
+    private static func preprocessing(_ text: String, _ path: String) throws -> Preprocessing {
+        let key = "metadata '\(MetadataKey.preprocessing)'"
+        let json = try JSONValue(parsing: Array(text.utf8), origin: "\(path), \(key)")
+        guard case .integer(let shorter)? = json["shorterSide"], case .integer(let longest)? = json["longestSide"],
+            let sides = Preprocessing(checkedShorterSide: Int(shorter), longestSide: Int(longest))
+        else {
+            throw CheckpointError.configuration(
+                path: path, key: key,
+                expected: "shorterSide and longestSide, \(Preprocessing.sides.lowerBound) to"
+                    + " \(Preprocessing.sides.upperBound) pixels", found: "\(text.prefix(80))")
+        }
+        return sides
     }
 
     /// The strings to write.
@@ -80,11 +100,15 @@ struct ModelMetadata {
         let encoder = JSONEncoder()
         encoder.outputFormatting = [.sortedKeys]
         let names = (0..<configuration.classes).map { classNames[$0] }
-        return [
+        var strings = [
             MetadataKey.version: Self.version,
             MetadataKey.dtype: Self.dtype,
             MetadataKey.configuration: String(decoding: try encoder.encode(configuration), as: UTF8.self),
             MetadataKey.classNames: String(decoding: try encoder.encode(names), as: UTF8.self),
         ]
+        if let preprocessing {
+            strings[MetadataKey.preprocessing] = String(decoding: try encoder.encode(preprocessing), as: UTF8.self)
+        }
+        return strings
     }
 }

@@ -46,7 +46,7 @@ struct BenchCommand: RunnableCommand {
         let runs = try PredictOptions.number(runs, "--runs", 1...100_000)
         let options = try ModelOptions(
             weights: network.weights, settings: network.settings,
-            preprocessing: Preprocessing(shorterSide: min(height, width), longestSide: max(height, width)))
+            sides: ModelOptions.Sides(shorter: min(height, width), longest: max(height, width)))
 
         let detector = try options.detector()
         let messages = Messages(level: .normal, color: .auto)

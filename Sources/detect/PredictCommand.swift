@@ -108,11 +108,16 @@ struct ViewArguments: ParsableArguments {
         completion: .file())
     var names: String?
 
-    @Option(help: ArgumentHelp("Resize the shorter side to this.", valueName: "pixels"))
-    var size = 800
+    @Option(
+        help: ArgumentHelp(
+            "Resize the shorter side to this. (default: the size that the weights state, or 800)", valueName: "pixels"))
+    var size: Int?
 
-    @Option(help: ArgumentHelp("But the longer side to no more than this.", valueName: "pixels"))
-    var maxSize = 1333
+    @Option(
+        help: ArgumentHelp(
+            "But the longer side to no more than this. (default: what the weights state, or 1333)", valueName: "pixels")
+    )
+    var maxSize: Int?
 }
 
 /// Which detections count.

@@ -114,30 +114,26 @@ struct ModelOptions: Sendable {
     let weights: String
     let configuration: String?
     let namesFile: String?
-    let preprocessing: Preprocessing
+    let sides: Sides
     let threads: Int?
     let allowsNonfinite: Bool
 
     /// - Throws: ``UsageError``.
     init(weights: String, settings: NetworkSettings, view: ViewArguments) throws {
         // Larger images than this need more memory than computers have.
-        let size = try PredictOptions.number(view.size, "--size", 32...4096)
-        let maximumSize = try PredictOptions.number(view.maxSize, "--max-size", 32...8192)
-        guard size <= maximumSize else {
-            throw UsageError("--size \(size) is above --max-size \(maximumSize); give a larger --max-size, too")
-        }
-        try self.init(
-            weights: weights, settings: settings, names: view.names,
-            preprocessing: Preprocessing(shorterSide: size, longestSide: maximumSize))
+        let sides = Sides(
+            shorter: try view.size.map { try PredictOptions.number($0, "--size", 32...4096) },
+            longest: try view.maxSize.map { try PredictOptions.number($0, "--max-size", 32...8192) })
+        try self.init(weights: weights, settings: settings, names: view.names, sides: sides)
     }
 
     /// - Throws: ``UsageError``.
-    init(weights: String, settings: NetworkSettings, names: String? = nil, preprocessing: Preprocessing) throws {
+    init(weights: String, settings: NetworkSettings, names: String? = nil, sides: Sides) throws {
         try settings.precision.checkSupported("--precision")
         self.weights = weights
         configuration = settings.config
         namesFile = names
-        self.preprocessing = preprocessing
+        self.sides = sides
         threads = try settings.checkedThreads()
         allowsNonfinite = settings.allowNonfinite
     }
@@ -167,6 +163,25 @@ struct ModelOptions: Sendable {
         let file = try ModelFile.open(weights, configurationFile: configuration)
         let names = try namesFile.map { try ClassNames.read($0, count: file.configuration.classes) }
         return try Detector(
-            file, names: names, preprocessing: preprocessing, threads: threads, allowsNonfinite: allowsNonfinite)
+            file, names: names, preprocessing: try sides.preprocessing(stated: file.preprocessing), threads: threads,
+            allowsNonfinite: allowsNonfinite)
+    }
+
+    /// The sizes of `--size` and `--max-size`, where they were given.
+    struct Sides: Sendable {
+        let shorter: Int?
+        let longest: Int?
+
+        /// - Parameter stated: what the weights' file says.
+        /// - Throws: ``UsageError`` when what was given contradicts itself or the file.
+        func preprocessing(stated: Preprocessing?) throws -> Preprocessing {
+            let usual = stated ?? Preprocessing()
+            let size = shorter ?? min(usual.shorterSide, longest ?? usual.shorterSide)
+            let maximumSize = longest ?? usual.longestSide
+            guard size <= maximumSize else {
+                throw UsageError("--size \(size) is above --max-size \(maximumSize); give a larger --max-size, too")
+            }
+            return Preprocessing(shorterSide: size, longestSide: maximumSize)
+        }
     }
 }
