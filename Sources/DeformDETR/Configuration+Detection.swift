@@ -51,18 +51,7 @@ struct ConfigurationDetector {
     // MARK: - Parts
 
     private func backbone(_ warnings: inout [String], levels: Int) throws -> ResNetConfiguration {
-        let root = "backbone.0.body"
-        let stemWidth = try shape("\(root).conv1.weight", rank: 4)[0]
-        let stages = count { "\(root).layer\($0 + 1).0.conv1.weight" }
-        guard stages > 0 else {
-            throw CheckpointError.missingTensor(
-                path: weights.origin, name: "\(root).layer1.0.conv1.weight", expected: nil)
-        }
-        let isBottleneck = weights.shape(of: "\(root).layer1.0.conv3.weight") != nil
-        let widths = try (1...stages).map { stage in
-            try shape("\(root).layer\(stage).0.conv2.weight", rank: 4)[0]
-        }
-        let depths = (1...stages).map { stage in count { "\(root).layer\(stage).\($0).conv1.weight" } }
+        var backbone = try weights.backboneConfiguration()
         let dilates = hint(\.dilation)
         // The authors publish DC5 with a single level only; with several, dilation would be a very unusual choice.
         if dilates == nil, levels == 1 {
@@ -70,9 +59,8 @@ struct ConfigurationDetector {
                 "nothing says whether the last stage is dilated (DC5), which the weights do not show; assuming it is not."
                     + " If it is, give a config.json with \"dilation\": true")
         }
-        return ResNetConfiguration(
-            block: isBottleneck ? .bottleneck : .basic, depths: depths, stemWidth: stemWidth, widths: widths,
-            dilatesLastStage: dilates ?? false)
+        backbone.dilatesLastStage = dilates ?? false
+        return backbone
     }
 
     /// Tapped stages are projected by 1x1 convolutions, further levels by 3x3 ones.
@@ -192,24 +180,9 @@ struct ConfigurationDetector {
 
     // MARK: - Shapes
 
-    /// The shape of a tensor; every extent is at least 1.
-    private func shape(_ name: String, rank: Int) throws -> Shape {
-        guard let shape = weights.shape(of: name) else {
-            throw CheckpointError.missingTensor(path: weights.origin, name: name, expected: nil)
-        }
-        guard shape.rank == rank else {
-            throw CheckpointError.configuration(
-                path: weights.origin, key: "tensor '\(name)'", expected: "\(rank) axes", found: "shape \(shape)")
-        }
-        return shape
-    }
+    private func shape(_ name: String, rank: Int) throws -> Shape { try weights.shape(of: name, rank: rank) }
 
-    /// The first number for which there is no tensor of that name.
-    private func count(_ name: (Int) -> String) -> Int {
-        var count = 0
-        while weights.shape(of: name(count)) != nil { count += 1 }
-        return count
-    }
+    private func count(_ name: (Int) -> String) -> Int { weights.count(name) }
 
     private func error(_ key: String, _ expected: String, _ found: Int) -> CheckpointError {
         .configuration(path: weights.origin, key: key, expected: expected, found: "\(found)")

@@ -12,6 +12,33 @@ enum MetadataKey {
     static let preprocessing = "preprocessing"
 }
 
+extension Configuration {
+    /// Reads what ``json`` has written.
+    ///
+    /// - Parameters:
+    ///   - origin: the path of the file that the text comes from, for errors; `key` likewise its place there.
+    /// - Throws: ``CheckpointError`` for a text that is no configuration, or one beyond all limits.
+    public init(json text: String, origin: String, key: String) throws {
+        // The strict reader first: it bounds what the decoder gets to see.
+        _ = try JSONValue(parsing: Array(text.utf8), origin: "\(origin), \(key)")
+        do {
+            self = try JSONDecoder().decode(Configuration.self, from: Data(text.utf8))
+        } catch {
+            throw CheckpointError.configuration(
+                path: origin, key: key, expected: "a configuration", found: "\(error)")
+        }
+        // Decoded numbers can be anything.
+        try requireWithinLimits(origin: origin, queriesOrigin: origin)
+    }
+
+    /// The configuration as one line of text.
+    public func json() throws -> String {
+        let encoder = JSONEncoder()
+        encoder.outputFormatting = [.sortedKeys]
+        return String(decoding: try encoder.encode(self), as: UTF8.self)
+    }
+}
+
 /// The configuration and class names that a converted file carries.
 struct ModelMetadata {
     static let version = "1"
@@ -45,18 +72,9 @@ struct ModelMetadata {
         }
         try require(MetadataKey.version, Self.version, version)
         try require(MetadataKey.dtype, Self.dtype, file.metadata[MetadataKey.dtype])
-        let text = file.metadata[MetadataKey.configuration] ?? ""
-        // The strict reader first: it bounds what the decoder gets to see.
-        _ = try JSONValue(parsing: Array(text.utf8), origin: "\(file.path), metadata '\(MetadataKey.configuration)'")
-        do {
-            configuration = try JSONDecoder().decode(Configuration.self, from: Data(text.utf8))
-        } catch {
-            throw CheckpointError.configuration(
-                path: file.path, key: "metadata '\(MetadataKey.configuration)'", expected: "a configuration",
-                found: "\(error)")
-        }
-        // Decoded numbers can be anything.
-        try configuration.requireWithinLimits(origin: file.path, queriesOrigin: file.path)
+        configuration = try Configuration(
+            json: file.metadata[MetadataKey.configuration] ?? "", origin: file.path,
+            key: "metadata '\(MetadataKey.configuration)'")
         let names = try JSONValue(
             parsing: Array((file.metadata[MetadataKey.classNames] ?? "").utf8),
             origin: "\(file.path), metadata '\(MetadataKey.classNames)'")
@@ -103,7 +121,7 @@ struct ModelMetadata {
         var strings = [
             MetadataKey.version: Self.version,
             MetadataKey.dtype: Self.dtype,
-            MetadataKey.configuration: String(decoding: try encoder.encode(configuration), as: UTF8.self),
+            MetadataKey.configuration: try configuration.json(),
             MetadataKey.classNames: String(decoding: try encoder.encode(names), as: UTF8.self),
         ]
         if let preprocessing {

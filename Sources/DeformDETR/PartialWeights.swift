@@ -1,5 +1,6 @@
 // A checkpoint as a store of parts: what a new model can start from, whole or not.
 
+import Backbone
 import Checkpoint
 import Tensors
 
@@ -49,6 +50,13 @@ public struct PartialWeights: TensorSource {
     }
 
     public var origin: String { weights.origin }
+
+    /// The shape of the backbone in it; nil when it has none.
+    ///
+    /// - Throws: `CheckpointError` for one that is no residual network.
+    public func backbone() throws -> ResNetConfiguration? {
+        names.contains { $0.hasPrefix(CheckpointNames.backbonePrefix) } ? try backboneConfiguration() : nil
+    }
 
     public func shape(of name: String) -> Shape? { storedNames[name].flatMap(weights.shape) }
 

@@ -47,8 +47,10 @@ final class Messages {
     }
 
     /// Shows a bar from now on, when anybody can see it.
-    func beginProgress(of total: Int) {
-        if terminal.isInteractive, level >= .normal, total > 1 { bar = ProgressBar(total: total) }
+    ///
+    /// - Parameter earlier: how much was done before.
+    func beginProgress(of total: Int, after earlier: Int = 0) {
+        if terminal.isInteractive, level >= .normal, total > 1 { bar = ProgressBar(total: total, earlier: earlier) }
     }
 
     /// Moves the bar.
@@ -71,20 +73,25 @@ final class Messages {
 /// A bar of one line: how far, how fast, how long still.
 struct ProgressBar {
     private let total: Int
+    private let earlier: Int
     private let start = DispatchTime.now()
 
-    init(total: Int) { self.total = total }
+    /// - Parameter earlier: how much was done before, which says nothing of the rate.
+    init(total: Int, earlier: Int = 0) {
+        self.total = total
+        self.earlier = earlier
+    }
 
     /// At most `width - 1` characters.
     func line(_ done: Int, width: Int) -> String {
         let seconds = Double(DispatchTime.now().uptimeNanoseconds - start.uptimeNanoseconds) / 1e9
-        return Self.line(done, of: total, seconds: seconds, width: width)
+        return Self.line(done, of: total, after: earlier, seconds: seconds, width: width)
     }
 
-    static func line(_ done: Int, of total: Int, seconds: Double, width: Int) -> String {
+    static func line(_ done: Int, of total: Int, after earlier: Int = 0, seconds: Double, width: Int) -> String {
         var text = " \(done)/\(total) "
-        if done > 0, seconds > 0 {
-            let rate = Double(done) / seconds
+        if done > earlier, seconds > 0 {
+            let rate = Double(done - earlier) / seconds
             text += rate >= 1 ? "\(decimal(rate, 1)) images/s" : "\(decimal(1 / rate, 1)) s/image"
             text += ", \(duration(Double(total - done) / rate)) left"
         }

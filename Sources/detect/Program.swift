@@ -26,15 +26,6 @@ enum Program {
             }
             exit(run { try write(help) })
         }
-        if arguments.first == "scratch" {
-            exit(
-                run {
-                    try ScratchTrain.run(); return 0
-                })
-        }
-        if arguments.first == "train", access("train", F_OK) != 0 {
-            exit(run { throw UsageError("detect train is not in this version, and no file has that name") })
-        }
         do {
             var command = try DetectCommand.parseAsRoot(arguments)
             guard let runnable = command as? any RunnableCommand else {
@@ -87,7 +78,7 @@ struct DetectCommand: ParsableCommand {
         version: version,
         subcommands: [
             PredictCommand.self, ConvertCommand.self, InspectCommand.self, BenchCommand.self, EvalCommand.self,
-            SynthesizeCommand.self,
+            TrainCommand.self, SynthesizeCommand.self,
         ],
         defaultSubcommand: PredictCommand.self)
 }

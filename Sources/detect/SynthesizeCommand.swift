@@ -42,7 +42,7 @@ struct SynthesizeCommand: RunnableCommand {
         guard !output.isEmpty else { throw UsageError("--output: expected a folder, found an empty argument") }
         let count = try PredictOptions.number(images, "--images", 1...10_000_000)
         let threads = try self.threads.map { try PredictOptions.number($0, "--threads", 1...1024) }
-        let generator = CodeImageGenerator(seed: seed, options: .init(longerSide: try longerSide()))
+        let generator = CodeImageGenerator(seed: seed, options: .init(longerSide: try Self.sides(size, "--size")))
         let folder = OutputFolder(path: output, protected: [])
         try folder.prepare()
         let messages = Messages(level: quiet ? .quiet : .normal, color: .auto)
@@ -58,13 +58,15 @@ struct SynthesizeCommand: RunnableCommand {
         return Interruption.isRequested ? Interruption.exitStatus : ExitStatus.success.rawValue
     }
 
+    /// The longer sides that an option asks for.
+    ///
     /// - Throws: ``UsageError``.
-    private func longerSide() throws -> ClosedRange<Int> {
-        let sides = size.split(separator: "-", omittingEmptySubsequences: false).map { Int($0) }
+    static func sides(_ text: String, _ option: String) throws -> ClosedRange<Int> {
+        let sides = text.split(separator: "-", omittingEmptySubsequences: false).map { Int($0) }
         guard (1...2).contains(sides.count), let low = sides[0], let high = sides[sides.count - 1], low <= high else {
-            throw UsageError("--size: expected pixels as in 640 or 320-1000, found '\(size)'")
+            throw UsageError("\(option): expected pixels as in 640 or 320-1000, found '\(text)'")
         }
-        for side in [low, high] { _ = try PredictOptions.number(side, "--size", 64...4096) }
+        for side in [low, high] { _ = try PredictOptions.number(side, option, 64...4096) }
         return low...high
     }
 }

@@ -6,11 +6,6 @@ import Tensors
 
 /// One run of `detect eval`.
 struct Evaluator {
-    /// As many as COCO's evaluation looks at in an image.
-    private static let detectionsPerImage = 100
-    /// Below every score: all detections count.
-    private static let threshold: Float = -1
-
     private let options: EvalOptions
     private let messages: Messages
 
@@ -73,7 +68,6 @@ struct Evaluator {
         guard try FileStatus(of: FilePath(folder)).kind == .folder else {
             throw Failure(code: "not_a_folder", "\(folder): expected the folder of the annotated images, found a file")
         }
-        let inputs = dataset.images.map { Self.input($0, in: folder) }
         let detector = try logged("\(model.weights): loaded") { try model.detector() }
         for warning in detector.warnings { messages.warning(warning) }
         let columns = try CategoryColumns(
@@ -81,31 +75,8 @@ struct Evaluator {
             categories: dataset.categories, weights: model.weights, annotations: options.annotations)
         for warning in columns.warnings { messages.warning(warning) }
 
-        let plan = ImagePlan(
-            files: ImageFiles(decoding: decoding, annotation: AnnotationStyle()), threshold: Self.threshold,
-            topK: Self.detectionsPerImage, classes: nil, keepsOriginals: false, findsAttention: false)
-        let pipeline = Pipeline(
-            detector: detector, plan: plan, inputs: inputs, imageIDs: dataset.images.map(\.id))
-        let collector = ResultCollector(dataset: dataset, columns: columns, messages: messages)
-        collector.begin()
-        let summary = Interruption.guarded { pipeline.run(collector) }
-        return (collector.results, summary)
-    }
-
-    /// An image of the dataset. Its name comes from a file, so it must not lead out of the folder that the user named.
-    private static func input(_ image: DatasetImage, in folder: String) -> Input {
-        guard let fileName = image.fileName, !fileName.isEmpty else {
-            let problem = Failure(code: "no_file_name", "image \(image.id): expected a file_name, found none")
-            return Input(path: FilePath("image \(image.id)"), problem: problem)
-        }
-        let name = FilePath(fileName)
-        guard !name.isAbsolute, !name.components.contains(Array("..".utf8)), !name.bytes.contains(0) else {
-            let problem = Failure(
-                code: "outside_folder",
-                "\(fileName): expected a file_name inside the folder of images, found another path")
-            return Input(path: name, problem: problem)
-        }
-        return InputScanner.image(at: FilePath(folder).appending(name.bytes))
+        let detection = DatasetDetection(dataset: dataset, folder: folder, decoding: decoding, columns: columns)
+        return Interruption.guarded { detection.run(detector, messages) }
     }
 
     private func write(_ results: [DetectionResult], _ dataset: Dataset) throws {

@@ -1,0 +1,205 @@
+// `detect train`: a detector of one's own.
+
+import ArgumentParser
+import DeformDETR
+
+struct TrainCommand: RunnableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "train",
+        abstract: "Train a detector on labelled photos, or on generated images of codes.",
+        usage: """
+            detect train --images <folder> --annotations <file> --output <folder> [options]
+            detect train --codes <n> --output <folder> [options]
+            detect train --resume <folder> [options]
+            """,
+        discussion: """
+            Learns from the images that a COCO annotation file lists, or from images of machine-readable codes that it \
+            makes itself. Begins with --weights (any checkpoint, also of other classes), with --backbone (a ResNet), or \
+            with nothing.
+
+            OUTPUT FOLDER:
+              best.bin                the weights with the best AP so far
+              last.bin                those of the last epoch
+              metrics.jsonl           losses and scores, a line each
+              curves.png              the same as a picture
+              validation.jpg          what is found in some validation images
+              checkpoint.safetensors  all that --resume needs
+
+            Ctrl-C saves and ends; --resume <folder> goes on as if nothing had happened. Options given with --resume \
+            replace those of the training, as --epochs 100.
+
+            EXAMPLES:
+              detect train --images train/ --annotations train.json \\
+                --val-images val/ --val-annotations val.json \\
+                --backbone resnet18.safetensors --output runs/first
+              detect photos/ -w runs/first/best.bin
+
+            EXIT STATUS:
+              0 trained, 2 could not train, 64 wrong call, 130 interrupted and saved
+            """)
+
+    @OptionGroup(title: "DATA") var data: TrainingDataArguments
+    @OptionGroup(title: "MODEL") var model: TrainingModelArguments
+    @OptionGroup(title: "COURSE") var course: TrainingCourseArguments
+    @OptionGroup(title: "AUGMENTATION") var augmentation: AugmentationArguments
+    @OptionGroup(title: "OUTPUT") var result: TrainingOutputArguments
+    @OptionGroup(title: "MESSAGES") var message: MessageArguments
+
+    func execute() throws -> Int32 {
+        try TrainingRun(TrainingSession(self)).run()
+    }
+}
+
+/// What is learnt from, and what is judged with.
+struct TrainingDataArguments: ParsableArguments {
+    @Option(
+        help: ArgumentHelp("The folder that the annotations' file names begin in.", valueName: "folder"),
+        completion: .directory)
+    var images: String?
+
+    @Option(help: ArgumentHelp("The COCO annotation file to learn from.", valueName: "file"), completion: .file())
+    var annotations: String?
+
+    @Option(
+        help: ArgumentHelp(
+            "Learn from generated images of codes in place of a dataset: n of them are called an epoch.",
+            valueName: "n"))
+    var codes: Int?
+
+    @Option(help: ArgumentHelp("How often each generated image serves, each time otherwise augmented.", valueName: "n"))
+    var codesUse = 3
+
+    @Option(
+        help: ArgumentHelp("The longer side of generated images, or its range.", valueName: "n|n-n"))
+    var codesSize = "320-1000"
+
+    @Option(
+        help: ArgumentHelp("The folder of validation images. (default: as --images)", valueName: "folder"),
+        completion: .directory)
+    var valImages: String?
+
+    @Option(
+        help: ArgumentHelp(
+            "The COCO annotation file to validate with. Without one, best.bin is the last epoch's.", valueName: "file"),
+        completion: .file())
+    var valAnnotations: String?
+
+    @OptionGroup var decoding: DecodingArguments
+}
+
+/// What learns.
+struct TrainingModelArguments: ParsableArguments {
+    @Option(
+        name: .shortAndLong,
+        help: ArgumentHelp("Begin with this checkpoint and its kind of model.", valueName: "file"), completion: .file())
+    var weights: String?
+
+    @Option(
+        help: ArgumentHelp("Begin with this backbone: a ResNet, with torchvision's names.", valueName: "file"),
+        completion: .file())
+    var backbone: String?
+
+    @Option(help: "The kind of model, without --weights.")
+    var model: ModelPreset = .small
+
+    @Option(help: ArgumentHelp("Channels of the transformer.", valueName: "n"))
+    var width: Int?
+
+    @Option(help: ArgumentHelp("Layers of the encoder.", valueName: "n"))
+    var encoderLayers: Int?
+
+    @Option(help: ArgumentHelp("Layers of the decoder.", valueName: "n"))
+    var decoderLayers: Int?
+
+    @Option(help: ArgumentHelp("Object queries: the most objects in an image.", valueName: "n"))
+    var queries: Int?
+
+    @Option(help: ArgumentHelp("Feature levels.", valueName: "n"))
+    var levels: Int?
+
+    @Option(
+        help: ArgumentHelp(
+            "Columns of the logits, at least one for each class. (default: as many as classes)", valueName: "n"))
+    var numClasses: Int?
+
+    @Option(help: "Batch normalisation of the backbone: frozen, or learning as a backbone that starts from nothing needs.")
+    var batchNorm: NormalizationChoice?
+}
+
+/// How it learns.
+struct TrainingCourseArguments: ParsableArguments {
+    @Option(help: ArgumentHelp("How often all images are learnt from.", valueName: "n"))
+    var epochs = 50
+
+    @Option(help: ArgumentHelp("Images in a step.", valueName: "n"))
+    var batchSize = 8
+
+    @Option(help: ArgumentHelp("Learning rate of AdamW.", valueName: "rate"))
+    var learningRate = 2e-4
+
+    @Option(
+        help: ArgumentHelp("The backbone's. (default: a tenth of --learning-rate)", valueName: "rate"))
+    var backboneLearningRate: Double?
+
+    @Option(help: ArgumentHelp("Weight decay.", valueName: "rate"))
+    var weightDecay = 1e-4
+
+    @Option(help: ArgumentHelp("The longest gradient that is not shortened; 0 for no limit.", valueName: "norm"))
+    var clip = 0.1
+
+    @Option(help: ArgumentHelp("Steps until the learning rate is whole.", valueName: "n"))
+    var warmup = 200
+
+    @Option(help: "How the learning rate falls: to a tenth in one step, or to nothing along a cosine.")
+    var schedule: ScheduleChoice = .step
+
+    @Option(help: ArgumentHelp("The share of the training after which the learning rate falls, 0 to 1.", valueName: "share"))
+    var fallAfter = 0.8
+
+    @Option(
+        help: ArgumentHelp(
+            "How slowly the running mean of the weights follows them, 0 to 1; 0 for no mean.", valueName: "decay"))
+    var averageDecay = 0.999
+
+    @Option(help: ArgumentHelp("The chance that dropout drops an element.", valueName: "chance"))
+    var dropout: Double?
+
+    @Option(help: "Which stages of the backbone do not learn: none, stem, layer1 (both), or all.")
+    var freeze: FrozenChoice?
+
+    @Option(help: ArgumentHelp("Decides all that is random.", valueName: "number"))
+    var seed: UInt64 = 0
+
+    @Option(help: ArgumentHelp("Processor threads. (default: all processors)", valueName: "n"))
+    var threads: Int?
+}
+
+/// How samples are varied.
+struct AugmentationArguments: ParsableArguments {
+    @Option(
+        help: ArgumentHelp(
+            "The shorter side that the network sees. (default: what --weights states, or 480)", valueName: "pixels"))
+    var size: Int?
+
+    @Option(
+        help: ArgumentHelp("But the longer side no more than this. (default: 5/3 of --size)", valueName: "pixels"))
+    var maxSize: Int?
+
+    @Option(help: "How images are varied: not at all, as published (flips, sizes, crops), or more (colours, turns, too).")
+    var augment: AugmentationChoice = .published
+}
+
+/// What is written, and when.
+struct TrainingOutputArguments: ParsableArguments {
+    @Option(name: .shortAndLong, help: ArgumentHelp("Where files are written.", valueName: "folder"))
+    var output: String?
+
+    @Option(help: ArgumentHelp("Go on with the training in this folder.", valueName: "folder"), completion: .directory)
+    var resume: String?
+
+    @Option(help: ArgumentHelp("Validate after so many epochs.", valueName: "n"))
+    var validateEvery = 1
+
+    @Option(help: ArgumentHelp("Write checkpoint.safetensors after so many minutes.", valueName: "minutes"))
+    var saveEvery = 5.0
+}

@@ -1,0 +1,125 @@
+// What a training begins with: the shape of the model, and its first weights.
+
+import Checkpoint
+import DeformDETR
+import Foundation
+import Training
+
+/// A model before its first step.
+struct TrainingModel {
+    let configuration: Configuration
+    /// nil in a training that goes on: its checkpoint has the weights.
+    let initial: InitialParameters?
+    /// The size that the network shall see; nil where nothing states one.
+    let preprocessing: Preprocessing?
+    /// Whether no trained weights of a backbone are there.
+    let startsFromNothing: Bool
+    let warnings: [String]
+
+    /// The model of a training that goes on.
+    ///
+    /// - Parameter notes: those of its checkpoint.
+    /// - Throws: `CheckpointError` for notes that are none.
+    init(resuming checkpoint: WeightFile, notes: [String: String]) throws {
+        let key = TrainingSession.Note.configuration
+        configuration = try Configuration(
+            json: notes[key] ?? "", origin: checkpoint.path, key: "metadata '\(key)'")
+        startsFromNothing = notes[TrainingSession.Note.begunWithNothing] == "true"
+        initial = nil
+        preprocessing = nil
+        warnings = []
+    }
+
+    /// - Parameter classCount: of the data.
+    /// - Throws: ``UsageError``; the libraries' errors about the files.
+    init(_ arguments: TrainingModelArguments, classCount: Int, seed: UInt64) throws {
+        var configuration: Configuration
+        var source: (any TensorSource)?
+        if let path = arguments.weights {
+            guard arguments.backbone == nil else {
+                throw UsageError("train: --weights has a backbone already; leave --backbone out")
+            }
+            let file = try ModelFile.open(path)
+            configuration = file.configuration
+            configuration.classes = 0
+            source = file.source
+            preprocessing = file.preprocessing
+            warnings = file.warnings
+        } else {
+            let file = try arguments.backbone.map { try PartialWeights(WeightFile.open($0), for: Configuration()) }
+            let backbone = try file?.backbone()
+            if let file, backbone == nil {
+                throw CheckpointError.missingTensor(path: file.origin, name: "conv1.weight", expected: nil)
+            }
+            configuration = arguments.model.configuration(backbone: backbone)
+            source = file
+            preprocessing = nil
+            warnings = []
+        }
+        let classes = try arguments.numClasses.map { try PredictOptions.number($0, "--num-classes", 1...100_000) }
+        configuration.classes = classes ?? classCount
+        guard configuration.classes >= classCount else {
+            throw UsageError("--num-classes \(configuration.classes): the data has \(classCount) classes")
+        }
+        try Self.apply(arguments, to: &configuration)
+        self.configuration = configuration
+        startsFromNothing = source == nil
+        if let source {
+            initial = try InitialParameters(configuration, seed: seed, completing: Self.opened(source))
+        } else {
+            initial = try InitialParameters(configuration, seed: seed)
+        }
+    }
+
+    private static func opened(_ source: any TensorSource) throws -> TensorDictionary {
+        try TensorDictionary(copying: source)
+    }
+
+    /// - Throws: ``UsageError`` for sizes that do not go together.
+    private static func apply(_ arguments: TrainingModelArguments, to configuration: inout Configuration) throws {
+        func number(_ value: Int?, _ option: String, _ range: ClosedRange<Int>) throws -> Int? {
+            try value.map { try PredictOptions.number($0, option, range) }
+        }
+        if let width = try number(arguments.width, "--width", 32...4096) {
+            guard width % 32 == 0, width % configuration.heads == 0 else {
+                throw UsageError("--width: expected a multiple of 32 and of \(configuration.heads) heads, found \(width)")
+            }
+            configuration.feedForwardWidth = configuration.feedForwardWidth / configuration.modelWidth * width
+            configuration.modelWidth = width
+        }
+        if let layers = try number(arguments.encoderLayers, "--encoder-layers", 1...100) {
+            configuration.encoderLayers = layers
+        }
+        if let layers = try number(arguments.decoderLayers, "--decoder-layers", 1...100) {
+            configuration.decoderLayers = layers
+        }
+        if let queries = try number(arguments.queries, "--queries", 1...10_000) { configuration.queries = queries }
+        if let levels = try number(arguments.levels, "--levels", 1...16) {
+            configuration.levels = levels
+            configuration.featureTaps = min(configuration.featureTaps, levels)
+        }
+    }
+
+    /// What came from where, for people: names are shortened to their first parts.
+    var description: [String] {
+        func groups(_ tensors: [InitialParameters.Description]) -> String {
+            var counts: [(name: String, count: Int)] = []
+            for tensor in tensors {
+                let name = tensor.name.split(separator: ".").prefix(tensor.name.hasPrefix("transformer") ? 2 : 1)
+                    .joined(separator: ".")
+                if counts.last?.name == name {
+                    counts[counts.count - 1].count += 1
+                } else {
+                    counts.append((name, 1))
+                }
+            }
+            return counts.map { "\($0.name) (\($0.count))" }.joined(separator: ", ")
+        }
+        var lines = [configuration.summary]
+        guard let initial else { return lines }
+        if !initial.taken.isEmpty { lines.append("taken from the file: \(groups(initial.taken))") }
+        if !initial.initialized.isEmpty { lines.append("initialised: \(groups(initial.initialized))") }
+        if !initial.ignored.isEmpty { lines.append("in the file, but not used: \(groups(initial.ignored))") }
+        return lines
+    }
+}

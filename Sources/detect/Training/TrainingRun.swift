@@ -1,0 +1,231 @@
+// The course of `detect train`: steps, validations, files, until the last epoch or Ctrl-C.
+
+import Checkpoint
+import DeformDETR
+import Foundation
+import Layers
+import Tensors
+import Training
+
+/// One run, from the first files read to the last one written.
+final class TrainingRun {
+    private let session: TrainingSession
+    private let plan: TrainingPlan
+    private let data: TrainingData
+    private let messages: Messages
+    private let preprocessing: Preprocessing
+    private let stepsPerEpoch: Int
+    private let begunWithNothing: Bool
+    private var trainer: Trainer
+    private let log: MetricsLog
+    /// The best AP so far; nil before the first validation.
+    private var best: Double?
+    private var clock = TrainingClock()
+    private var means = StepMeans()
+    /// Problems with samples that were said already.
+    private var knownProblems: Set<String> = []
+
+    /// Images on the sheet of validation pictures, and the least score of a detection on it.
+    private static let sheetImages = 12
+    private static let sheetThreshold: Float = 0.3
+
+    /// Reads all that is needed.
+    ///
+    /// - Throws: ``UsageError``; the libraries' errors about the files.
+    init(_ session: TrainingSession) throws {
+        let arguments = session.arguments
+        self.session = session
+        plan = try TrainingPlan(arguments)
+        messages = Messages(level: try Messages.Level(arguments.message), color: arguments.message.color)
+        data = try TrainingData(arguments.data, batchSize: plan.batchSize, seed: plan.seed)
+        for warning in data.warnings { messages.warning(warning) }
+        let model =
+            if let checkpoint = session.checkpoint {
+                try TrainingModel(resuming: checkpoint, notes: session.notes)
+            } else {
+                try TrainingModel(arguments.model, classCount: data.source.classNames.count, seed: plan.seed)
+            }
+        for warning in model.warnings { messages.warning(warning) }
+        begunWithNothing = model.startsFromNothing
+        preprocessing = try Self.preprocessing(arguments.augmentation, stated: model.preprocessing)
+        stepsPerEpoch = BatchLoader.stepsPerEpoch(data.source, batchSize: plan.batchSize)
+        let options = plan.trainerOptions(
+            arguments.model, startsFromNothing: model.startsFromNothing, steps: plan.epochs * stepsPerEpoch)
+        try session.folder.prepare()
+        let metrics = try session.folder.place(for: TrainingFiles.metrics)
+        if let checkpoint = session.checkpoint {
+            try session.requireSameClasses(data.source.classNames)
+            trainer = try Trainer(resuming: checkpoint, configuration: model.configuration, options: options)
+            best = session.best
+            log = try MetricsLog(resuming: metrics, afterStep: trainer.stepCount)
+            clock.earlier = log.metrics.steps.last?.seconds ?? 0
+        } else {
+            for line in model.description { messages.note(line) }
+            trainer = Trainer(
+                model.configuration, parameters: model.initial?.parameters ?? TensorDictionary(), options: options)
+            log = try MetricsLog(startingAt: metrics)
+        }
+    }
+
+    private static func preprocessing(
+        _ arguments: AugmentationArguments, stated: Preprocessing?
+    ) throws -> Preprocessing {
+        let size = try arguments.size.map { try PredictOptions.number($0, "--size", 32...4096) }
+        let shorter = size ?? stated?.shorterSide ?? 480
+        let usual = size == nil ? stated?.longestSide : nil
+        let longest =
+            try arguments.maxSize.map { try PredictOptions.number($0, "--max-size", 32...8192) } ?? usual
+            ?? shorter * 5 / 3
+        guard shorter <= longest else {
+            throw UsageError("--size \(shorter) is above --max-size \(longest); give a larger --max-size, too")
+        }
+        return Preprocessing(shorterSide: shorter, longestSide: longest)
+    }
+
+    // MARK: - The loop
+
+    /// - Returns: the exit status.
+    func run() throws -> Int32 {
+        let steps = plan.epochs * stepsPerEpoch
+        messages.note(
+            "\(counted(data.source.sampleCount, "image")) an epoch, \(counted(steps, "step")) of"
+                + " \(counted(plan.batchSize, "image")), \(trainer.stepCount) of them done")
+        guard trainer.stepCount < steps else {
+            messages.note("nothing is left to do; --epochs asks for more")
+            return ExitStatus.success.rawValue
+        }
+        return try Interruption.guarded {
+            try Parallel.withThreadCount(plan.threads) { try loop(to: steps) }
+        }
+    }
+
+    private func loop(to steps: Int) throws -> Int32 {
+        let augmentation = plan.augmentation(preprocessing)
+        let loader = BatchLoader(
+            data.source,
+            options: .init(
+                batchSize: plan.batchSize, seed: plan.seed, joinsImages: trainer.options.normalization == .batch,
+                threads: max(1, min(plan.threads, 4))),
+            firstStep: trainer.stepCount
+        ) { augmentation($0, seed: $1) }
+        defer { loader.cancel() }
+        let progress = messages
+        func beginProgress() {
+            progress.beginProgress(of: steps * plan.batchSize, after: trainer.stepCount * plan.batchSize)
+        }
+        beginProgress()
+        while trainer.stepCount < steps {
+            if Interruption.isRequested { return try interrupted() }
+            try step(loader)
+            messages.showProgress(trainer.stepCount * plan.batchSize)
+            if trainer.stepCount % stepsPerEpoch == 0 {
+                messages.endProgress()
+                try endEpoch(isLast: trainer.stepCount == steps)
+                beginProgress()
+            } else if clock.secondsSinceSave > plan.saveSeconds {
+                try save()
+            }
+        }
+        messages.endProgress()
+        messages.note("the best weights are in \(try session.folder.place(for: TrainingFiles.best))")
+        return ExitStatus.success.rawValue
+    }
+
+    private func step(_ loader: BatchLoader) throws {
+        guard let next = loader.next() else { return }
+        for problem in next.problems {
+            let text = Failure(problem).description
+            if knownProblems.insert(text).inserted { messages.warning("\(text); left out") }
+        }
+        guard let batch = next.batch else {
+            throw Failure(
+                code: "no_samples", "no image of a whole batch could be read; the last problem: "
+                    + (next.problems.last.map { Failure($0).description } ?? "none"))
+        }
+        let report = try trainer.step(batch)
+        means.add(report, images: batch.imageCount)
+        if trainer.stepCount % stepsPerEpoch == 0 || means.isDue { try logSteps(report) }
+    }
+
+    private func logSteps(_ report: Trainer.StepReport) throws {
+        try log.append(
+            means.metrics(
+                step: trainer.stepCount, epoch: Double(trainer.stepCount) / Double(stepsPerEpoch),
+                learningRate: plan.learningRate * report.learningRateFactor, seconds: clock.seconds))
+        means = StepMeans()
+    }
+
+    // MARK: - What is written
+
+    private func endEpoch(isLast: Bool) throws {
+        let epoch = trainer.stepCount / stepsPerEpoch
+        var line = "epoch \(epoch)/\(plan.epochs): loss \(decimal(log.metrics.steps.last?.loss ?? 0, 3))"
+        if let validation = data.validation {
+            if isLast || epoch % plan.validateEvery == 0 { line += try validate(validation, epoch: epoch) ?? "" }
+        } else {
+            try writeModel(TrainingFiles.best)
+        }
+        try writeModel(TrainingFiles.last)
+        try save()
+        try drawCurves()
+        messages.note(line + ", \(ProgressBar.duration(clock.seconds)) so far")
+    }
+
+    /// - Returns: what to say of it; nil when a signal ended it before its time.
+    private func validate(_ validation: Validation, epoch: Int) throws -> String? {
+        let detector = Detector(
+            try DeformableDETR(
+                WeightCursor(trainer.bestParameters), configuration: trainer.configuration),
+            classNames: data.source.classNames, preprocessing: preprocessing, threads: plan.threads)
+        let quiet = Messages(level: .quiet, color: .never)
+        let start = clock.seconds
+        guard let evaluation = try validation.evaluate(detector, quiet) else { return nil }
+        let precision = evaluation.statistics[0]
+        let isBest = best.map { precision > $0 } ?? true
+        try log.append(
+            ValidationMetrics(
+                step: trainer.stepCount, epoch: Double(epoch), evaluation: evaluation,
+                seconds: clock.seconds - start, isBest: isBest))
+        if isBest {
+            best = precision
+            try writeModel(TrainingFiles.best)
+        }
+        let sheet = try validation.sheet(
+            detector, title: "epoch \(epoch)", count: Self.sheetImages, threshold: Self.sheetThreshold)
+        try sheet.write(to: session.folder.place(for: TrainingFiles.sheet))
+        let text = "AP \(decimal(precision, 3)), AP50 \(decimal(evaluation.statistics[1], 3))"
+        return ", \(text)\(isBest ? " (best)" : "")"
+    }
+
+    private func writeModel(_ name: String) throws {
+        let classes = trainer.configuration.classes
+        let names = data.source.classNames as [String?]
+        try ModelFile.write(
+            trainer.bestParameters, configuration: trainer.configuration,
+            classNames: names + Array(repeating: nil, count: classes - names.count), preprocessing: preprocessing,
+            to: session.folder.place(for: name))
+    }
+
+    private func save() throws {
+        try trainer.save(
+            to: session.folder.place(for: TrainingFiles.checkpoint),
+            notes: session.notes(
+                configuration: trainer.configuration, begunWithNothing: begunWithNothing,
+                classNames: data.source.classNames, best: best))
+        clock.markSave()
+    }
+
+    private func drawCurves() throws {
+        try TrainingChart(title: session.folder.path, metrics: log.metrics).image()
+            .write(to: session.folder.place(for: TrainingFiles.curves))
+    }
+
+    private func interrupted() throws -> Int32 {
+        messages.endProgress()
+        try save()
+        try drawCurves()
+        messages.note(
+            "saved after \(counted(trainer.stepCount, "step")); detect train --resume \(session.folder.path) goes on")
+        return Interruption.exitStatus
+    }
+}

@@ -1,0 +1,126 @@
+// What a call of `detect train` asks for, as one value: from its own arguments, or from those of the training it goes on with.
+
+import Checkpoint
+import DeformDETR
+import Tensors
+import Training
+
+/// The arguments of a training, and where it goes on.
+struct TrainingSession {
+    let arguments: TrainCommand
+    /// The words that a later `--resume` begins with.
+    let words: [String]
+    let folder: OutputFolder
+    /// Open when the training goes on.
+    let checkpoint: WeightFile?
+    /// What ``checkpoint`` was saved with.
+    let notes: [String: String]
+
+    /// Keys of the strings in a checkpoint.
+    enum Note {
+        static let words = "arguments"
+        static let configuration = "configuration"
+        static let classNames = "class_names"
+        static let begunWithNothing = "begun_with_nothing"
+        static let best = "best"
+    }
+
+    /// - Parameter command: as it was called.
+    /// - Throws: ``UsageError``; the libraries' errors about the checkpoint.
+    init(_ command: TrainCommand) throws {
+        let given = Array(CommandLine.arguments.dropFirst().drop { $0 != TrainCommand.configuration.commandName }.dropFirst())
+        guard let resumed = command.result.resume else {
+            guard let output = command.result.output, !output.isEmpty else {
+                throw UsageError("train: expected --output, the folder to write to, or --resume; found neither")
+            }
+            arguments = command
+            words = given
+            checkpoint = nil
+            notes = [:]
+            folder = OutputFolder(path: output, protected: [])
+            return
+        }
+        guard command.result.output == nil else {
+            throw UsageError("train: --resume goes on in its own folder; leave --output out")
+        }
+        folder = OutputFolder(path: resumed, protected: [])
+        let path = FilePath(resumed).appending(Array(TrainingFiles.checkpoint.utf8)).text
+        let checkpoint = try WeightFile.open(path)
+        notes = try Trainer.notes(of: checkpoint)
+        self.checkpoint = checkpoint
+        // Later options replace earlier ones.
+        words = try Self.words(in: notes, path) + Self.withoutResume(given)
+        do {
+            arguments = try TrainCommand.parse(words)
+        } catch {
+            throw UsageError("train: \(TrainCommand.message(for: error)) (with the options of \(path))")
+        }
+    }
+
+    private static func words(in notes: [String: String], _ path: String) throws -> [String] {
+        let text = notes[Note.words] ?? ""
+        let json = try JSONValue(parsing: Array(text.utf8), origin: "\(path), metadata '\(Note.words)'")
+        guard case .array(let elements) = json else {
+            throw CheckpointError.configuration(
+                path: path, key: "metadata '\(Note.words)'", expected: "a list of arguments", found: json.kind)
+        }
+        return try elements.map { element in
+            guard case .string(let word) = element else {
+                throw CheckpointError.configuration(
+                    path: path, key: "metadata '\(Note.words)'", expected: "a list of texts", found: element.kind)
+            }
+            return word
+        }
+    }
+
+    // MARK: - Notes
+
+    /// What a checkpoint is saved with.
+    func notes(
+        configuration: Configuration, begunWithNothing: Bool, classNames: [String], best: Double?
+    ) throws -> [String: String] {
+        var notes = [
+            Note.words: JSONText.array(words.map(JSONValue.quoted)),
+            Note.configuration: try configuration.json(),
+            Note.begunWithNothing: "\(begunWithNothing)",
+            Note.classNames: JSONText.array(classNames.map(JSONValue.quoted)),
+        ]
+        notes[Note.best] = best.map { "\($0)" }
+        return notes
+    }
+
+    /// The best AP before the checkpoint was saved; nil when there was none.
+    var best: Double? { notes[Note.best].flatMap(Double.init) }
+
+    /// - Throws: ``UsageError`` when the training's data now has other classes than it had.
+    func requireSameClasses(_ classNames: [String]) throws {
+        let found = JSONText.array(classNames.map(JSONValue.quoted))
+        guard let saved = notes[Note.classNames], saved != found else { return }
+        throw UsageError("train: the training in \(folder.path) is of the classes \(saved), but its data now has \(found)")
+    }
+
+    private static func withoutResume(_ words: [String]) -> [String] {
+        var rest: [String] = []
+        var skipsValue = false
+        for word in words {
+            if skipsValue {
+                skipsValue = false
+            } else if word == "--resume" {
+                skipsValue = true
+            } else if !word.hasPrefix("--resume=") {
+                rest.append(word)
+            }
+        }
+        return rest
+    }
+}
+
+/// Names in the output folder.
+enum TrainingFiles {
+    static let checkpoint = "checkpoint.safetensors"
+    static let best = "best.bin"
+    static let last = "last.bin"
+    static let metrics = "metrics.jsonl"
+    static let curves = "curves.png"
+    static let sheet = "validation.jpg"
+}
