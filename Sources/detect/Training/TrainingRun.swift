@@ -210,8 +210,8 @@ final class TrainingRun {
         try trainer.save(
             to: session.folder.place(for: TrainingFiles.checkpoint),
             notes: session.notes(
-                configuration: trainer.configuration, begunWithNothing: begunWithNothing,
-                classNames: data.source.classNames, best: best))
+                configuration: trainer.configuration, preprocessing: preprocessing,
+                begunWithNothing: begunWithNothing, classNames: data.source.classNames, best: best))
         clock.markSave()
     }
 

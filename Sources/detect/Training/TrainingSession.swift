@@ -77,10 +77,15 @@ struct TrainingSession {
 
     /// What a checkpoint is saved with.
     func notes(
-        configuration: Configuration, begunWithNothing: Bool, classNames: [String], best: Double?
+        configuration: Configuration, preprocessing: Preprocessing, begunWithNothing: Bool, classNames: [String],
+        best: Double?
     ) throws -> [String: String] {
+        // The sizes may come from weights that later are not there.
+        let sides = [
+            ("--size", preprocessing.shorterSide), ("--max-size", preprocessing.longestSide),
+        ].flatMap { option, value in words.contains { $0.hasPrefix(option) } ? [] : [option, "\(value)"] }
         var notes = [
-            Note.words: JSONText.array(words.map(JSONValue.quoted)),
+            Note.words: JSONText.array((words + sides).map(JSONValue.quoted)),
             Note.configuration: try configuration.json(),
             Note.begunWithNothing: "\(begunWithNothing)",
             Note.classNames: JSONText.array(classNames.map(JSONValue.quoted)),
