@@ -10,30 +10,15 @@ import Testing
 import Training
 
 @Suite struct InitialParametersTests {
-    private static func configuration(_ change: (inout Configuration) -> Void = { _ in }) -> Configuration {
-        var configuration = Configuration()
-        configuration.backbone = ResNetConfiguration(
-            block: .basic, depths: [1, 1, 1], stemWidth: 8, widths: [8, 16, 24])
-        configuration.featureTaps = 2
-        configuration.levels = 3
-        configuration.modelWidth = 64
-        configuration.heads = 4
-        (configuration.encoderLayers, configuration.decoderLayers) = (1, 2)
-        (configuration.encoderPoints, configuration.decoderPoints) = (3, 2)
-        configuration.feedForwardWidth = 96
-        configuration.queries = 30
-        configuration.classes = 7
-        change(&configuration)
-        return configuration
-    }
-
-    private static let twoStage = configuration {
+    private static let twoStage = SmallModel.configuration {
         ($0.refinement, $0.twoStage, $0.sharesHeads) = (true, true, false)
     }
-    private static let refinement = configuration { ($0.refinement, $0.sharesHeads) = (true, false) }
+    private static let refinement = SmallModel.configuration { ($0.refinement, $0.sharesHeads) = (true, false) }
 
     /// The model itself asks for exactly these tensors: no more, no less, in these shapes.
-    @Test(arguments: [configuration(), refinement, twoStage]) func theModelReadsThemAll(configuration: Configuration)
+    @Test(arguments: [SmallModel.configuration(), refinement, twoStage]) func theModelReadsThemAll(
+        configuration: Configuration
+    )
         throws
     {
         let start = try InitialParameters(configuration, seed: 1)
@@ -76,7 +61,7 @@ import Training
     }
 
     @Test func distributionsAreThePublished() throws {
-        let values = try InitialParameters(Self.configuration(), seed: 3).parameters
+        let values = try InitialParameters(SmallModel.configuration(), seed: 3).parameters
         let layer = "transformer.decoder.layers.1"
         try expectNormal(values["backbone.0.body.conv1.weight"], deviation: (2.0 / (8 * 49)).squareRoot())
         try expectNormal(values["backbone.0.body.layer3.0.downsample.0.weight"], deviation: (2.0 / 24).squareRoot())
@@ -141,7 +126,7 @@ import Training
     }
 
     @Test func torchvisionsBackboneFitsIn() throws {
-        let configuration = Self.configuration()
+        let configuration = SmallModel.configuration()
         let donor = try InitialParameters(configuration, seed: 8).parameters
         // Without the last stage, as torchvision names it, and with a classifier.
         var backbone = TensorDictionary()
@@ -182,7 +167,7 @@ import Training
     }
 
     @Test func oneHeadServesForAll() throws {
-        let donor = try InitialParameters(Self.configuration(), seed: 8).parameters
+        let donor = try InitialParameters(SmallModel.configuration(), seed: 8).parameters
         let folder = try TemporaryFolder()
         let source = try PartialWeights(try file(donor, in: folder), for: Self.refinement)
         let start = try InitialParameters(Self.refinement, seed: 9, completing: source)
@@ -191,20 +176,20 @@ import Training
     }
 
     @Test func copiesOfOneHeadServeAsOne() throws {
-        var donor = try InitialParameters(Self.configuration(), seed: 8).parameters
+        var donor = try InitialParameters(SmallModel.configuration(), seed: 8).parameters
         for name in donor.names where name.contains("_embed.0.") {
             donor[name.replacingOccurrences(of: "_embed.0.", with: "_embed.1.")] = donor[name]
         }
         let folder = try TemporaryFolder()
-        let source = try PartialWeights(try file(donor, in: folder), for: Self.configuration())
-        let start = try InitialParameters(Self.configuration(), seed: 9, completing: source)
+        let source = try PartialWeights(try file(donor, in: folder), for: SmallModel.configuration())
+        let start = try InitialParameters(SmallModel.configuration(), seed: 9, completing: source)
         #expect(start.initialized.isEmpty && start.ignored.isEmpty)
     }
 
     @Test func refusesWeightsThatAreNotFinite() throws {
         let source = TensorDictionary(["class_embed.0.bias": Tensor([7], repeating: .nan)])
         #expect(throws: CheckpointError.self) {
-            try InitialParameters(Self.configuration(), seed: 1, completing: source)
+            try InitialParameters(SmallModel.configuration(), seed: 1, completing: source)
         }
     }
 }

@@ -122,7 +122,8 @@ struct TrainingModelArguments: ParsableArguments {
             "Columns of the logits, at least one for each class. (default: as many as classes)", valueName: "n"))
     var numClasses: Int?
 
-    @Option(help: "Batch normalisation of the backbone: frozen, or learning as a backbone that starts from nothing needs.")
+    @Option(
+        help: "Batch normalisation of the backbone: frozen, or learning as a backbone that starts from nothing needs.")
     var batchNorm: NormalizationChoice?
 }
 
@@ -153,7 +154,9 @@ struct TrainingCourseArguments: ParsableArguments {
     @Option(help: "How the learning rate falls: to a tenth in one step, or to nothing along a cosine.")
     var schedule: ScheduleChoice = .step
 
-    @Option(help: ArgumentHelp("The share of the training after which the learning rate falls, 0 to 1.", valueName: "share"))
+    @Option(
+        help: ArgumentHelp("The share of the training after which the learning rate falls, 0 to 1.", valueName: "share")
+    )
     var fallAfter = 0.8
 
     @Option(
@@ -185,7 +188,8 @@ struct AugmentationArguments: ParsableArguments {
         help: ArgumentHelp("But the longer side no more than this. (default: 5/3 of --size)", valueName: "pixels"))
     var maxSize: Int?
 
-    @Option(help: "How images are varied: not at all, as published (flips, sizes, crops), or more (colours, turns, too).")
+    @Option(
+        help: "How images are varied: not at all, as published (flips, sizes, crops), or more (colours, turns, too).")
     var augment: AugmentationChoice = .published
 }
 

@@ -82,7 +82,8 @@ struct TrainingModel {
         }
         if let width = try number(arguments.width, "--width", 32...4096) {
             guard width % 32 == 0, width % configuration.heads == 0 else {
-                throw UsageError("--width: expected a multiple of 32 and of \(configuration.heads) heads, found \(width)")
+                throw UsageError(
+                    "--width: expected a multiple of 32 and of \(configuration.heads) heads, found \(width)")
             }
             configuration.feedForwardWidth = configuration.feedForwardWidth / configuration.modelWidth * width
             configuration.modelWidth = width

@@ -28,7 +28,8 @@ struct TrainingSession {
     /// - Parameter command: as it was called.
     /// - Throws: ``UsageError``; the libraries' errors about the checkpoint.
     init(_ command: TrainCommand) throws {
-        let given = Array(CommandLine.arguments.dropFirst().drop { $0 != TrainCommand.configuration.commandName }.dropFirst())
+        let given = Array(
+            CommandLine.arguments.dropFirst().drop { $0 != TrainCommand.configuration.commandName }.dropFirst())
         guard let resumed = command.result.resume else {
             guard let output = command.result.output, !output.isEmpty else {
                 throw UsageError("train: expected --output, the folder to write to, or --resume; found neither")
@@ -101,7 +102,8 @@ struct TrainingSession {
     func requireSameClasses(_ classNames: [String]) throws {
         let found = JSONText.array(classNames.map(JSONValue.quoted))
         guard let saved = notes[Note.classNames], saved != found else { return }
-        throw UsageError("train: the training in \(folder.path) is of the classes \(saved), but its data now has \(found)")
+        throw UsageError(
+            "train: the training in \(folder.path) is of the classes \(saved), but its data now has \(found)")
     }
 
     private static func withoutResume(_ words: [String]) -> [String] {

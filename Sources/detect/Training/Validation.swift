@@ -55,7 +55,8 @@ struct Validation {
         let step = max(1, dataset.images.count / count)
         let columns = try columns(path: "the training data")
         let byCategory = Dictionary(
-            classNames.indices.compactMap { column in columns[column].map { ($0, column) } }) { first, _ in first }
+            classNames.indices.compactMap { column in columns[column].map { ($0, column) } }
+        ) { first, _ in first }
         for image in stride(from: 0, to: dataset.images.count, by: step).prefix(count).map({ dataset.images[$0] }) {
             guard let path = try? image.path(in: folder),
                 let pixels = try? Image(contentsOf: path, options: decoding)
