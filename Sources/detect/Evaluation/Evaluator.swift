@@ -94,18 +94,16 @@ struct Evaluator {
 
     /// An image of the dataset. Its name comes from a file, so it must not lead out of the folder that the user named.
     private static func input(_ image: DatasetImage, in folder: String) -> Input {
-        guard let fileName = image.fileName, !fileName.isEmpty else {
-            let problem = Failure(code: "no_file_name", "image \(image.id): expected a file_name, found none")
-            return Input(path: FilePath("image \(image.id)"), problem: problem)
+        do {
+            return InputScanner.image(at: FilePath(try image.path(in: folder)))
+        } catch {
+            let shown =
+                switch error {
+                case .missing(let id): "image \(id)"
+                case .outsideFolder(_, let fileName): fileName
+                }
+            return Input(path: FilePath(shown), problem: Failure(error))
         }
-        let name = FilePath(fileName)
-        guard !name.isAbsolute, !name.components.contains(Array("..".utf8)), !name.bytes.contains(0) else {
-            let problem = Failure(
-                code: "outside_folder",
-                "\(fileName): expected a file_name inside the folder of images, found another path")
-            return Input(path: name, problem: problem)
-        }
-        return InputScanner.image(at: FilePath(folder).appending(name.bytes))
     }
 
     private func write(_ results: [DetectionResult], _ dataset: Dataset) throws {
