@@ -3,6 +3,9 @@
 
 #include "Vectors.h"
 
+// Sums are cut to whole numbers: one rounding more or less, as instruction sets have it, would show.
+#pragma STDC FP_CONTRACT OFF
+
 /// Pixels at a time: their channels stay in the nearest cache.
 enum { block = 256 };
 
@@ -55,14 +58,14 @@ DISPATCHED uint64_t colors_sum_of_greys(int64_t pixel_count, const uint8_t *pixe
     return total;
 }
 
-DISPATCHED void colors_saturate(int64_t pixel_count, uint8_t *pixels, float factor) {
+DISPATCHED void colors_saturate(int64_t pixel_count, uint8_t *pixels, float factor, float grey_factor) {
     for (int64_t start = 0; start < pixel_count; start += block) {
         const int64_t count = pixel_count - start < block ? pixel_count - start : block;
         channels part;
         split(count, pixels + 3 * start, &part);
         for (int64_t pixel = 0; pixel < count; pixel++) {
             const float addend =
-                (1.0f - factor) * grey_of(part.red[pixel], part.green[pixel], part.blue[pixel]);
+                grey_factor * grey_of(part.red[pixel], part.green[pixel], part.blue[pixel]);
             part.red[pixel] = factor * part.red[pixel] + addend;
             part.green[pixel] = factor * part.green[pixel] + addend;
             part.blue[pixel] = factor * part.blue[pixel] + addend;

@@ -107,7 +107,7 @@ public struct Augmentation: Sendable, Hashable {
     ///
     /// - Parameters:
     ///   - sample: any image with any boxes in its pixels.
-    ///   - seed: decides everything; the same seed gives the same picture on any machine.
+    ///   - seed: decides everything: the same seed gives the same picture.
     /// - Returns: the picture at the network's size, and the objects that are seen in it, boxes cut to what is seen, in its
     ///   pixels. There may be none left. A box without area, or with a coordinate that is not a number, is dropped.
     public func callAsFunction(_ sample: LabelledImage, seed: UInt64) -> LabelledImage {

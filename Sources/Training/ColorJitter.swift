@@ -49,8 +49,8 @@ public struct ColorJitter: Sendable, Hashable {
     /// The image with other colours.
     func callAsFunction(_ image: Image, using generator: inout SeededGenerator) -> Image {
         let drawn: [ColorChange] = [
-            .brightness(Float(generator.value(in: brightness))), .contrast(Float(generator.value(in: contrast))),
-            .saturation(Float(generator.value(in: saturation))), .hue(Float(generator.value(in: hue))),
+            .brightness(generator.value(in: brightness)), .contrast(generator.value(in: contrast)),
+            .saturation(generator.value(in: saturation)), .hue(generator.value(in: hue)),
         ]
         var changes = drawn.filter { _ in generator.chance(probability) }
         for last in changes.indices.reversed() { changes.swapAt(last, generator.whole(in: 0...last)) }
@@ -61,10 +61,10 @@ public struct ColorJitter: Sendable, Hashable {
 
 /// One change to all colours of an image: the factor, or the turns of a hue.
 package enum ColorChange: Equatable {
-    case brightness(Float)
-    case contrast(Float)
-    case saturation(Float)
-    case hue(Float)
+    case brightness(Double)
+    case contrast(Double)
+    case saturation(Double)
+    case hue(Double)
 
     /// Whether it leaves every colour as it is.
     var isNone: Bool {
@@ -85,13 +85,14 @@ extension Image {
             let (byteCount, pixelCount) = (Int64(bytes.count), Int64(bytes.count / 3))
             for change in changes {
                 switch change {
-                case .brightness(let factor): colors_blend(byteCount, bytes.baseAddress, factor, 0)
+                case .brightness(let factor): colors_blend(byteCount, bytes.baseAddress, Float(factor), 0)
                 case .contrast(let factor):
                     let sum = colors_sum_of_greys(pixelCount, bytes.baseAddress)
                     let mean = Float(Double(sum) / Double(pixelCount))
-                    colors_blend(byteCount, bytes.baseAddress, factor, (1 - factor) * mean)
-                case .saturation(let factor): colors_saturate(pixelCount, bytes.baseAddress, factor)
-                case .hue(let turns): colors_turn_hue(pixelCount, bytes.baseAddress, turns)
+                    colors_blend(byteCount, bytes.baseAddress, Float(factor), Float(1 - factor) * mean)
+                case .saturation(let factor):
+                    colors_saturate(pixelCount, bytes.baseAddress, Float(factor), Float(1 - factor))
+                case .hue(let turns): colors_turn_hue(pixelCount, bytes.baseAddress, Float(turns))
                 }
             }
         }

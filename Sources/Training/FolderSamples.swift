@@ -143,7 +143,7 @@ public struct FolderSamples: SampleSource {
 
     public var sampleCount: Int { samples.count }
 
-    /// Asks the system for every image's file, without reading any: a second for a hundred thousand.
+    /// Asks the system for every image's file without opening any, so that a training need not begin to find out.
     ///
     /// - Throws: ``DatasetError`` with the first image whose file is missing or no file, and how many there are of those.
     public func checkFiles() throws {

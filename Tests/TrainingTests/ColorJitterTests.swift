@@ -10,7 +10,7 @@ import Training
     private struct Golden: Decodable {
         struct Case: Decodable {
             let operation: String
-            let amount: Float
+            let amount: Double
 
             func change() throws -> ColorChange {
                 switch operation {
@@ -25,7 +25,8 @@ import Training
         let colors: [Case]
     }
 
-    /// The reference cuts float32 sums to whole numbers; sums rounded otherwise may come out one lower or higher.
+    /// The same float32 sums give the same bytes. Hues are found by another formula, so a sum that is cut to a whole number may
+    /// come out one lower or higher, rarely.
     @Test func torchvisionsColors() throws {
         let data = try Data(contentsOf: URL(fileURLWithPath: Fixture.path("augmentation.json")))
         let cases = try JSONDecoder().decode(Golden.self, from: data).colors
@@ -44,7 +45,9 @@ import Training
             let differences = zip(found.pixels, part(index + 1).pixels).map { abs(Int($0) - Int($1)) }
             #expect(differences.allSatisfy { $0 <= 1 }, "\(golden)")
             let different = differences.count { $0 > 0 }
-            #expect(different * 50 < differences.count, "\(golden): \(different) of \(differences.count)")
+            #expect(
+                different == 0 || golden.operation == "hue" && different * 100 < differences.count,
+                "\(golden): \(different) of \(differences.count)")
         }
     }
 
@@ -67,7 +70,7 @@ import Training
                     let bytes = Array(pixels[(pixel * 3)..<(pixel * 3 + 3)])
                     let single = Image(width: 1, height: 1, pixels: bytes).changed([change])
                     let found = Array(whole.pixels[(pixel * 3)..<(pixel * 3 + 3)])
-                    #expect(zip(found, single.pixels).allSatisfy { abs(Int($0) - Int($1)) <= 1 })
+                    #expect(found == single.pixels)
                 }
             }
         }
