@@ -2,7 +2,7 @@ extension Image {
     /// The image turned upright from how it is stored.
     ///
     /// Pixels are copied in square tiles, so that rows and columns both stay in the cache.
-    func turned(_ orientation: Orientation) -> Image {
+    package func turned(_ orientation: Orientation) -> Image {
         guard orientation != .upright else { return self }
         let (newWidth, newHeight) = orientation.swapsSides ? (height, width) : (width, height)
         // The stored pixel at (column, row) lands at origin + column * columnStep + row * rowStep, in pixels.

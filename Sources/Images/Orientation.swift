@@ -1,7 +1,7 @@
 /// How a stored image is to be turned to stand upright: the EXIF tag 0x0112, whose values 1...8 these are.
 ///
 /// - Source: Exif 3.0, 4.6.5.1; `ImageOps.exif_transpose` of Pillow 13.0.0.
-enum Orientation: Int {
+package enum Orientation: Int {
     case upright = 1
     case mirroredHorizontally
     case rotatedHalf
@@ -22,6 +22,21 @@ enum Orientation: Int {
     init(exif: [UInt8]?, xmp: [UInt8]?) {
         let value = exif.flatMap(Self.exifValue) ?? xmp.flatMap(Self.xmpValue) ?? 1
         self = Orientation(rawValue: value) ?? .upright
+    }
+
+    /// Rows that become columns, after which columns and rows may run the other way: all eight there are.
+    package init(swapsSides: Bool, mirrorsColumns: Bool, mirrorsRows: Bool) {
+        self =
+            switch (swapsSides, mirrorsColumns, mirrorsRows) {
+            case (false, false, false): .upright
+            case (false, true, false): .mirroredHorizontally
+            case (false, true, true): .rotatedHalf
+            case (false, false, true): .mirroredVertically
+            case (true, false, false): .transposed
+            case (true, true, false): .rotatedClockwise
+            case (true, true, true): .transversed
+            case (true, false, true): .rotatedCounterclockwise
+            }
     }
 
     /// Whether width and height change places.

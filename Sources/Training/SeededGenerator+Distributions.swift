@@ -33,5 +33,21 @@ extension SeededGenerator {
     }
 
     /// 0 ..< 1 in steps of 2^-53.
-    private mutating func unit() -> Double { Double(next() >> 11) * 0x1p-53 }
+    mutating func unit() -> Double { Double(next() >> 11) * 0x1p-53 }
+
+    mutating func value(in range: ClosedRange<Double>) -> Double {
+        range.lowerBound + unit() * (range.upperBound - range.lowerBound)
+    }
+
+    mutating func whole(in range: ClosedRange<Int>) -> Int {
+        range.lowerBound + Int(next().multipliedFullWidth(by: UInt64(range.count)).high)
+    }
+
+    mutating func chance(_ probability: Double) -> Bool { unit() < probability }
+
+    /// - Precondition: there is something to pick.
+    mutating func pick<Element>(_ choices: [Element]) -> Element {
+        precondition(!choices.isEmpty, "nothing to pick from")
+        return choices[whole(in: 0...choices.count - 1)]
+    }
 }
