@@ -65,7 +65,7 @@ let package = Package(
         .executableTarget(
             name: "detect",
             dependencies: [
-                "DeformDETR", "COCO", "Checkpoint", "CodeImages", "Layers", "Tensors", "Training",
+                "Boxes", "DeformDETR", "COCO", "Checkpoint", "CodeImages", "Images", "Layers", "Tensors", "Training",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ]),
 
@@ -101,7 +101,9 @@ let package = Package(
             exclude: ["Golden"]),
         .testTarget(
             name: "CodeImagesTests", dependencies: ["CodeImages", "Boxes", "CZint", "Images", "Tensors", "TestSupport"]),
-        .testTarget(name: "DetectTests", dependencies: ["detect", "Checkpoint", "TestSupport"]),
+        .testTarget(
+            name: "DetectTests",
+            dependencies: ["detect", "Boxes", "COCO", "Checkpoint", "Images", "Tensors", "Training", "TestSupport"]),
         .testTarget(name: "ImagesTests", dependencies: ["Images", "TestSupport"], exclude: ["Golden"]),
         .executableTarget(
             name: "symbol-probe", dependencies: ["Checkpoint", "CodeImages", "Images"], path: "Tests/SymbolProbe"),

@@ -70,6 +70,22 @@ package struct Canvas {
         pixels = image.pixels
     }
 
+    /// One colour everywhere.
+    /// - Precondition: both sides are positive.
+    package init(width: Int, height: Int, color: Color) {
+        precondition(width > 0 && height > 0, "a canvas of \(width)x\(height) pixels")
+        self.width = width
+        self.height = height
+        pixels = [UInt8](unsafeUninitializedCapacity: width * height * 3) { pixels, count in
+            for start in stride(from: 0, to: width * height * 3, by: 3) {
+                pixels[start] = color.red
+                pixels[start + 1] = color.green
+                pixels[start + 2] = color.blue
+            }
+            count = width * height * 3
+        }
+    }
+
     package var image: Image { Image(width: width, height: height, pixels: pixels) }
 
     package var bounds: PixelRectangle { PixelRectangle(left: 0, top: 0, right: width, bottom: height) }
@@ -85,6 +101,29 @@ package struct Canvas {
     package mutating func strokeRectangle(
         _ rectangle: PixelRectangle, lineWidth: Int, color: Color, opacity: Float = 1
     ) {
+        for side in Self.sides(of: rectangle, lineWidth: lineWidth) {
+            fillRectangle(side, color: color, opacity: opacity)
+        }
+    }
+
+    /// A frame of `lineWidth` pixels just inside the rectangle, in slanted dashes of two colours that show on any ground.
+    package mutating func dashRectangle(
+        _ rectangle: PixelRectangle, lineWidth: Int, dashLength: Int, colors: (Color, Color)
+    ) {
+        for side in Self.sides(of: rectangle, lineWidth: lineWidth) {
+            guard let visible = side.intersection(bounds) else { continue }
+            for row in visible.top..<visible.bottom {
+                for column in visible.left..<visible.right {
+                    // Columns and rows together, so that dashes run on around the corners.
+                    let isFirst = (column + row) / max(dashLength, 1) % 2 == 0
+                    blend(isFirst ? colors.0 : colors.1, coverage: 1, column: column, row: row)
+                }
+            }
+        }
+    }
+
+    /// The four sides of a frame inside a rectangle; no pixel is in two of them.
+    private static func sides(of rectangle: PixelRectangle, lineWidth: Int) -> [PixelRectangle] {
         let horizontal = min(lineWidth, (rectangle.bottom - rectangle.top + 1) / 2)
         let vertical = min(lineWidth, (rectangle.right - rectangle.left + 1) / 2)
         var (top, bottom, left, right) = (rectangle, rectangle, rectangle, rectangle)
@@ -94,7 +133,7 @@ package struct Canvas {
         (right.top, right.bottom) = (top.bottom, bottom.top)
         left.right = rectangle.left + vertical
         right.left = max(left.right, rectangle.right - vertical)
-        for side in [top, bottom, left, right] { fillRectangle(side, color: color, opacity: opacity) }
+        return [top, bottom, left, right]
     }
 
     /// An antialiased line with round ends, between pixel coordinates (pixel centres lie at halves).
@@ -102,29 +141,35 @@ package struct Canvas {
         from start: (x: Float, y: Float), to end: (x: Float, y: Float), width lineWidth: Float, color: Color,
         opacity: Float = 1
     ) {
-        guard let startX = Self.tame(start.x), let startY = Self.tame(start.y), let endX = Self.tame(end.x),
-            let endY = Self.tame(end.y), let radius = Self.tame(lineWidth / 2), radius > 0
-        else { return }
-        let (deltaX, deltaY) = (endX - startX, endY - startY)
-        let squaredLength = deltaX * deltaX + deltaY * deltaY
-        let reach = radius + 1
-        for row in rows(from: min(startY, endY) - reach, to: max(startY, endY) + reach) {
-            let y = Double(row) + 0.5
-            // Only columns near the part of the line that is near this row.
-            var (low, high) = (min(startX, endX), max(startX, endX))
-            if abs(deltaY) > 1e-9 {
-                let shares = [(y - reach - startY) / deltaY, (y + reach - startY) / deltaY].map { min(max($0, 0), 1) }
-                let ends = shares.map { startX + $0 * deltaX }
-                (low, high) = (min(ends[0], ends[1]), max(ends[0], ends[1]))
+        guard let segment = Segment(from: start, to: end, width: lineWidth) else { return }
+        segment.forEachPixel(in: bounds) { column, row, coverage in
+            blend(color, coverage: coverage * opacity, column: column, row: row)
+        }
+    }
+
+    /// Antialiased lines from each point to the next, joined roundly; one point is a dot. Where they meet or cross, the colour is
+    /// laid on once, so that a crowded curve is no darker than a quiet one. `limits` cuts off what lies outside it.
+    ///
+    /// Points that are not numbers are left out.
+    /// - Complexity: O(area of `limits` + covered pixels).
+    package mutating func polyline(
+        through points: [(x: Float, y: Float)], width lineWidth: Float, color: Color, opacity: Float = 1,
+        limits: PixelRectangle
+    ) {
+        let points = points.filter { !$0.x.isNaN && !$0.y.isNaN }
+        guard let limits = limits.intersection(bounds), let first = points.first else { return }
+        let columns = limits.right - limits.left
+        var coverages = [Float](repeating: 0, count: columns * (limits.bottom - limits.top))
+        for (start, end) in zip([first] + points, points) {
+            Segment(from: start, to: end, width: lineWidth)?.forEachPixel(in: limits) { column, row, coverage in
+                let index = (row - limits.top) * columns + column - limits.left
+                coverages[index] = max(coverages[index], coverage)
             }
-            for column in columns(from: low - reach, to: high + reach) {
-                let x = Double(column) + 0.5
-                let along = squaredLength > 0 ? ((x - startX) * deltaX + (y - startY) * deltaY) / squaredLength : 0
-                let nearest = min(max(along, 0), 1)
-                let (offX, offY) = (x - startX - nearest * deltaX, y - startY - nearest * deltaY)
-                let coverage = radius + 0.5 - (offX * offX + offY * offY).squareRoot()
-                blend(color, coverage: Float(min(max(coverage, 0), 1)) * opacity, column: column, row: row)
-            }
+        }
+        for (index, coverage) in coverages.enumerated() where coverage > 0 {
+            blend(
+                color, coverage: coverage * opacity, column: limits.left + index % columns,
+                row: limits.top + index / columns)
         }
     }
 
@@ -152,6 +197,35 @@ package struct Canvas {
         }
     }
 
+    /// Where a line of text lies: from a column on, in the middle of it, or up to it.
+    package enum TextAlignment: Sendable { case left, center, right }
+
+    /// Antialiased text beside the column `x` on the line `baseline`.
+    package mutating func text(
+        _ text: String, typeface: Typeface, at x: Int, baseline: Int, alignment: TextAlignment = .left, color: Color
+    ) {
+        let width = typeface.width(of: text)
+        let left =
+            switch alignment {
+            case .left: x
+            case .center: x - width / 2
+            case .right: x - width
+            }
+        self.text(text, typeface: typeface, left: left, baseline: baseline, color: color, limits: bounds)
+    }
+
+    /// Another image's pixels, with its top left corner at a place.
+    package mutating func paste(_ image: Image, left: Int, top: Int) {
+        let area = PixelRectangle(left: left, top: top, right: left + image.width, bottom: top + image.height)
+        guard let visible = area.intersection(bounds) else { return }
+        let count = (visible.right - visible.left) * 3
+        for row in visible.top..<visible.bottom {
+            let target = (row * width + visible.left) * 3
+            let source = ((row - top) * image.width + visible.left - left) * 3
+            pixels.replaceSubrange(target..<target + count, with: image.pixels[source..<source + count])
+        }
+    }
+
     /// - Precondition: the pixel lies inside.
     private mutating func blend(_ color: Color, coverage: Float, column: Int, row: Int) {
         let start = (row * width + column) * 3
@@ -166,22 +240,5 @@ package struct Canvas {
             pixels[start + 1] = mixed.green
             pixels[start + 2] = mixed.blue
         }
-    }
-
-    private func rows(from low: Double, to high: Double) -> Range<Int> { Self.pixels(from: low, to: high, of: height) }
-
-    private func columns(from low: Double, to high: Double) -> Range<Int> {
-        Self.pixels(from: low, to: high, of: width)
-    }
-
-    private static func pixels(from low: Double, to high: Double, of count: Int) -> Range<Int> {
-        let first = Int(min(max(low.rounded(.down), 0), Double(count)))
-        let last = Int(min(max(high.rounded(.up), 0), Double(count)))
-        return first..<max(first, last)
-    }
-
-    /// A coordinate far outside any image brought to where squares of it are still exact; nil for NaN.
-    private static func tame(_ value: Float) -> Double? {
-        value.isNaN ? nil : Double(min(max(value, -1e7), 1e7))
     }
 }

@@ -56,6 +56,23 @@ extension Canvas {
         painter.paint(detections)
         self = painter.canvas
     }
+
+    /// The outer edge of a frame whose line runs along a box's edge, inside the image; nil when none of the box is.
+    package func frame(of box: CornerBox, lineWidth: Int) -> PixelRectangle? {
+        let (width, height) = (Float(self.width), Float(self.height))
+        // Comparisons with NaN are false, so this keeps them out, too.
+        guard box.xMin <= box.xMax, box.yMin <= box.yMax, box.xMax >= 0, box.yMax >= 0, box.xMin <= width,
+            box.yMin <= height
+        else { return nil }
+        let inside = box.clamped(width: width, height: height)
+        let half = Float(lineWidth) / 2
+        var left = max(Int((inside.xMin - half).rounded()), 0)
+        var top = max(Int((inside.yMin - half).rounded()), 0)
+        let right = min(max(Int((inside.xMax + half).rounded()), left + 1), self.width)
+        let bottom = min(max(Int((inside.yMax + half).rounded()), top + 1), self.height)
+        (left, top) = (min(left, right - 1), min(top, bottom - 1))
+        return PixelRectangle(left: left, top: top, right: right, bottom: bottom)
+    }
 }
 
 /// Draws the detections of one image.
@@ -84,7 +101,9 @@ private struct AnnotationPainter {
     mutating func paint(_ detections: [Detection]) {
         // Best last, so that it lies on top; equal scores keep their order.
         let visible = detections.enumerated()
-            .compactMap { index, detection in frame(of: detection.box).map { (index, detection, $0) } }
+            .compactMap { index, detection in
+                canvas.frame(of: detection.box, lineWidth: lineWidth).map { (index, detection, $0) }
+            }
             .sorted { ($0.1.score, $1.0) < ($1.1.score, $0.0) }
         for (_, detection, frame) in visible {
             canvas.strokeRectangle(
@@ -101,23 +120,6 @@ private struct AnnotationPainter {
         for plate in plates.reversed() { draw(plate) }
     }
 
-    /// The outer edge of a box's frame, inside the image; nil when none of the box is.
-    private func frame(of box: CornerBox) -> PixelRectangle? {
-        let (width, height) = (Float(canvas.width), Float(canvas.height))
-        // Comparisons with NaN are false, so this keeps them out, too.
-        guard box.xMin <= box.xMax, box.yMin <= box.yMax, box.xMax >= 0, box.yMax >= 0, box.xMin <= width,
-            box.yMin <= height
-        else { return nil }
-        let inside = box.clamped(width: width, height: height)
-        let half = Float(lineWidth) / 2
-        var left = max(Int((inside.xMin - half).rounded()), 0)
-        var top = max(Int((inside.yMin - half).rounded()), 0)
-        let right = min(max(Int((inside.xMax + half).rounded()), left + 1), canvas.width)
-        let bottom = min(max(Int((inside.yMax + half).rounded()), top + 1), canvas.height)
-        (left, top) = (min(left, right - 1), min(top, bottom - 1))
-        return PixelRectangle(left: left, top: top, right: right, bottom: bottom)
-    }
-
     // MARK: Labels
 
     private var padding: (horizontal: Int, vertical: Int) {
@@ -130,13 +132,9 @@ private struct AnnotationPainter {
         var parts: [String] = []
         if style.showsLabels { parts.append(Self.printable(detection.label)) }
         if style.showsScores { parts.append(detection.score.twoDecimals) }
-        var text = parts.filter { !$0.isEmpty }.joined(separator: " ")
-        let room = canvas.width - 2 * padding.horizontal
-        guard !text.isEmpty else { return nil }
-        guard typeface.width(of: text) > room else { return text }
-        let ellipsis = "\u{2026}"
-        while !text.isEmpty, typeface.width(of: text + ellipsis) > room { text.removeLast() }
-        return text.isEmpty ? nil : text + ellipsis
+        let text = typeface.fitted(
+            parts.filter { !$0.isEmpty }.joined(separator: " "), width: canvas.width - 2 * padding.horizontal)
+        return text.isEmpty ? nil : text
     }
 
     /// At most 100 characters in one line.

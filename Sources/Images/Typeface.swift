@@ -39,6 +39,15 @@ package final class Typeface {
         (text.unicodeScalars.reduce(0) { $0 + glyph(for: $1).advance } + 63) / 64
     }
 
+    /// The text, or as much of its beginning as fits in `width` pixels with an ellipsis; empty where not even a letter fits.
+    package func fitted(_ text: String, width: Int) -> String {
+        guard self.width(of: text) > width else { return text }
+        let ellipsis = "\u{2026}"
+        var text = text
+        while !text.isEmpty, self.width(of: text + ellipsis) > width { text.removeLast() }
+        return text.isEmpty ? "" : text + ellipsis
+    }
+
     /// Each glyph of a line of text, with where its pen stands in pixels from the line's start.
     package func layout(_ text: String) -> [(glyph: Glyph, pen: Int)] {
         var pen = 0

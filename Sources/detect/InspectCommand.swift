@@ -77,13 +77,4 @@ struct InspectCommand: RunnableCommand {
     }
 
     private static func spaces(_ count: Int) -> String { String(repeating: " ", count: max(1, count)) }
-
-    /// `40,069,665`.
-    private static func grouped(_ number: Int) -> String {
-        let digits = Array(String(number))
-        return digits.indices.reduce(into: "") { text, index in
-            if index > 0, (digits.count - index) % 3 == 0 { text += "," }
-            text.append(digits[index])
-        }
-    }
 }

@@ -123,3 +123,12 @@ func decimal(_ value: Double, _ places: Int) -> String {
 
 /// "1 image", "3 images".
 func counted(_ count: Int, _ noun: String) -> String { "\(count) \(noun)\(count == 1 ? "" : "s")" }
+
+/// `40,069,665`.
+func grouped(_ number: Int) -> String {
+    let digits = Array(String(number))
+    return digits.indices.reduce(into: "") { text, index in
+        if index > 0, (digits.count - index) % 3 == 0 { text += "," }
+        text.append(digits[index])
+    }
+}
