@@ -2,6 +2,7 @@
 
 import COCO
 import DeformDETR
+import Images
 import Tensors
 import Training
 
@@ -70,6 +71,6 @@ struct Validation {
                 image.fileName ?? "\(image.id)", image: pixels, truth: truth,
                 detections: try detector.detect(in: pixels, threshold: threshold))
         }
-        return sheet.image()
+        return sheet.image
     }
 }
