@@ -61,7 +61,9 @@ import Testing
     /// Whatever the range: it is covered, and has a few ticks that are written differently.
     @Test func anyRangeHasAnAxis() {
         var generator = SeededGenerator(seed: 12)
-        let special = [0, 1, -1, 1e-300, 5e-324, 1e300, -1e300, .greatestFiniteMagnitude, 1e9, 1e9 + 1, 0.1, 1e-7]
+        let special = [
+            0, 1, -1, 1e-300, .leastNonzeroMagnitude, 1e300, -1e300, .greatestFiniteMagnitude, 1e9, 1e9 + 1, 0.1, 1e-7,
+        ]
         func any() -> Double {
             if Bool.random(using: &generator), let value = special.randomElement(using: &generator) { return value }
             return Double.random(in: -10...10, using: &generator)
@@ -184,7 +186,7 @@ import Testing
     }
 
     @Test func anyNumbersAreSafe() {
-        let values: [Double] = [.nan, .infinity, 0, -1, 1e-320, 1e300, -1e300, 3, 1e9]
+        let values: [Double] = [.nan, .infinity, 0, -1, .leastNonzeroMagnitude, 1e300, -1e300, 3, 1e9]
         for first in values {
             for second in values {
                 let metrics = TrainingMetrics(

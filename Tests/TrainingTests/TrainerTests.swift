@@ -40,7 +40,7 @@ import Training
         var trainer = try Self.trainer(configuration) { $0.dropout = .none }
         let batch = try Self.batch(0)
         let losses = try (0..<60).map { _ in try trainer.step(batch).loss }
-        #expect(losses.allSatisfy(\.isFinite))
+        #expect(losses.allSatisfy { $0.isFinite })
         #expect(losses[59] < 0.6 * losses[0], "\(losses[0]) to \(losses[59])")
         #expect(trainer.stepCount == 60)
     }
@@ -62,7 +62,7 @@ import Training
         // What was measured while training serves inference.
         let model = try DeformableDETR(WeightCursor(trainer.parameters), configuration: trainer.configuration)
         let output = try model(batch.parts[0].images)
-        #expect(output.logits.elements.allSatisfy(\.isFinite))
+        #expect(output.logits.elements.allSatisfy { $0.isFinite })
     }
 
     /// Images in parts of their own or padded in one batch; float32 sums in another order.

@@ -108,8 +108,8 @@ struct TrainingModel {
             for tensor in tensors {
                 let name = tensor.name.split(separator: ".").prefix(tensor.name.hasPrefix("transformer") ? 2 : 1)
                     .joined(separator: ".")
-                if counts.last?.name == name {
-                    counts[counts.count - 1].count += 1
+                if let index = counts.firstIndex(where: { $0.name == name }) {
+                    counts[index].count += 1
                 } else {
                     counts.append((name, 1))
                 }
@@ -120,7 +120,10 @@ struct TrainingModel {
         guard let initial else { return lines }
         if !initial.taken.isEmpty { lines.append("taken from the file: \(groups(initial.taken))") }
         if !initial.initialized.isEmpty { lines.append("initialised: \(groups(initial.initialized))") }
-        if !initial.ignored.isEmpty { lines.append("in the file, but not used: \(groups(initial.ignored))") }
+        if let first = initial.ignored.first {
+            let others = initial.ignored.count > 1 ? " and \(counted(initial.ignored.count - 1, "other tensor"))" : ""
+            lines.append("in the file, but not used: \(first.name) \(first.shape)\(others)")
+        }
         return lines
     }
 }

@@ -1,0 +1,199 @@
+// `detect train`: from a folder of labelled images to weights that detect; interrupted, killed, and gone on with.
+
+import Checkpoint
+import Foundation
+import TestSupport
+import Tensors
+import Testing
+
+@Suite struct TrainTests {
+    /// A model that learns nothing, but at once. One thread, as tests run side by side.
+    private static let quick = [
+        "--width", "32", "--levels", "2", "--encoder-layers", "1", "--decoder-layers", "1", "--queries", "10", "--size",
+        "48",
+        "--max-size", "64", "--threads", "1", "--batch-size", "2", "--batch-norm", "frozen", "--freeze", "all",
+        "--backbone", "backbone.safetensors",
+    ]
+    private static let dataset = ["--images", "codes/images", "--annotations", "codes/annotations.json"]
+    private static let judged = ["--val-annotations", "codes/annotations.json"]
+
+    /// A folder with six labelled images and a backbone.
+    private static func folder() throws -> TemporaryFolder {
+        let folder = try TemporaryFolder()
+        let made = try Command.run(
+            ["synthesize", "--output", "codes", "--images", "6", "--size", "64-96", "-q"], in: folder)
+        #expect(made.status == 0, "\(made.error)")
+        var tensors = TensorDictionary()
+        func add(_ name: String, _ dimensions: [Int]) {
+            let shape = Shape(dimensions)
+            tensors[name] = Tensor(shape, repeating: name.hasSuffix("var") || shape.rank == 1 ? 1 : 0.02)
+        }
+        func addNorm(_ name: String, _ width: Int) {
+            for part in ["weight", "bias", "running_mean", "running_var"] { add("\(name).\(part)", [width]) }
+        }
+        add("conv1.weight", [8, 3, 7, 7])
+        addNorm("bn1", 8)
+        for (layer, widths) in [(1, (8, 8)), (2, (8, 16))] {
+            add("layer\(layer).0.conv1.weight", [widths.1, widths.0, 3, 3])
+            addNorm("layer\(layer).0.bn1", widths.1)
+            add("layer\(layer).0.conv2.weight", [widths.1, widths.1, 3, 3])
+            addNorm("layer\(layer).0.bn2", widths.1)
+        }
+        add("layer2.0.downsample.0.weight", [16, 8, 1, 1])
+        addNorm("layer2.0.downsample.1", 16)
+        add("fc.weight", [10, 16])
+        try SafetensorsWriter.write(tensors, to: "\(folder.path)/backbone.safetensors")
+        return folder
+    }
+
+    @Test func fromAFolderToADetector() throws {
+        let folder = try Self.folder()
+        let result = try Command.run(
+            ["train", "--output", "run", "--epochs", "2"] + Self.dataset + Self.judged + Self.quick, in: folder)
+        #expect(result.status == 0, "\(result.error)")
+        #expect(result.output.isEmpty)
+        for text in [
+            "taken from the file: backbone", "initialised: ", "not used: backbone.0.body.fc.weight [10, 16]",
+            "epoch 2/2: loss ", "AP50",
+            "run/best.bin",
+        ] {
+            #expect(result.error.contains(text), "\(text): \(result.error)")
+        }
+        #expect(
+            folder.files(in: "run") == [
+                "best.bin", "checkpoint.safetensors", "curves.png", "last.bin", "metrics.jsonl", "validation.jpg",
+            ])
+        // Three steps an epoch: a line at each epoch's end, and a validation each.
+        #expect(try folder.text("run/metrics.jsonl").split(separator: "\n").count == 4)
+
+        let found = try Command.run(
+            ["codes/images/000000.jpg", "-w", "run/best.bin", "--threshold", "0", "--no-images", "-f", "json"],
+            in: folder)
+        #expect(found.status == 0 && found.output.contains("qr_code"), "\(found.error)")
+        let judged = try Command.run(
+            [
+                "eval", "-w", "run/last.bin", "--images", "codes/images", "--annotations", "codes/annotations.json",
+                "--json",
+            ],
+            in: folder)
+        #expect(judged.status == 0, "\(judged.error)")
+        let inspected = try Command.run(["inspect", "run/last.bin"], in: folder)
+        #expect(inspected.output.contains("4 linear"))
+    }
+
+    @Test func otherClassesFromOtherWeights() throws {
+        let folder = try Self.folder()
+        let result = try Command.run(
+            [
+                "train", "--output", "run", "--epochs", "1", "--weights", Command.weights, "--size", "48", "--max-size",
+                "64",
+                "--threads", "1", "--freeze", "all",
+            ] + Self.dataset, in: folder)
+        #expect(result.status == 0, "\(result.error)")
+        #expect(result.error.contains("initialised: class_embed (2)"), "\(result.error)")
+        #expect(folder.files(in: "run").contains("best.bin"))
+    }
+
+    /// The weights after an interruption and a resumption are those of a training that nobody interrupted.
+    @Test func interruptedAndGoneOnWith() throws {
+        let folder = try Self.folder()
+        let arguments =
+            ["train", "--codes", "20", "--codes-use", "2", "--codes-size", "64-80", "--epochs", "2"] + Self.quick
+        let whole = try Command.run(arguments + ["--output", "whole"], in: folder)
+        #expect(whole.status == 0, "\(whole.error)")
+
+        signal(SIGINT, SIG_DFL)
+        let started = try Command.start(arguments + ["--output", "part", "--save-every", "0"], in: folder)
+        Self.waitForFile("\(folder.path)/part/checkpoint.safetensors")
+        kill(started.process.processIdentifier, SIGINT)
+        let interrupted = try started.wait()
+        #expect(interrupted.status == 130, "\(interrupted.error)")
+        #expect(interrupted.error.contains("detect train --resume part goes on"))
+
+        let resumed = try Command.run(["train", "--resume", "part"], in: folder)
+        #expect(resumed.status == 0, "\(resumed.error)")
+        #expect(try folder.bytes("whole/last.bin") == folder.bytes("part/last.bin"))
+        #expect(
+            try folder.text("part/metrics.jsonl").split(separator: "\n").count
+                >= folder.text("whole/metrics.jsonl").split(separator: "\n").count)
+
+        let nothing = try Command.run(["train", "--resume", "part"], in: folder)
+        #expect(nothing.status == 0 && nothing.error.contains("nothing is left to do"))
+        let more = try Command.run(["train", "--resume", "part", "--epochs", "3"], in: folder)
+        #expect(more.status == 0 && more.error.contains("epoch 3/3"), "\(more.error)")
+    }
+
+    /// Killed in the middle of its saves: whatever there is, is whole.
+    @Test func killedWhileItSaves() throws {
+        let folder = try Self.folder()
+        let arguments =
+            [
+                "train", "--codes", "400", "--codes-use", "20", "--codes-size", "64-80", "--epochs", "9",
+                "--save-every", "0",
+            ]
+            + Self.quick
+        var steps: [Int] = []
+        for delay in [3, 17, 31, 52, 74] {
+            let first = steps.isEmpty
+            let started = try Command.start(
+                first ? arguments + ["--output", "run"] : ["train", "--resume", "run"], in: folder)
+            if first {
+                Self.waitForFile("\(folder.path)/run/checkpoint.safetensors")
+            } else {
+                // Into the steps that follow the start.
+                usleep(400_000)
+            }
+            usleep(UInt32(delay) * 1000)
+            kill(started.process.processIdentifier, SIGKILL)
+            _ = try started.wait()
+            let file = try WeightFile.open("\(folder.path)/run/checkpoint.safetensors")
+            let digits = try file.tensor("optimizer.step").elements
+            steps.append(Int(digits[0]))
+            for name in file.names { #expect(try file.tensor(name).elements.allSatisfy { $0.isFinite }, "\(name)") }
+        }
+        #expect(steps == steps.sorted() && steps[0] > 0, "\(steps)")
+    }
+
+    private static func waitForFile(_ path: String) {
+        let deadline = Date(timeIntervalSinceNow: 120)
+        while !FileManager.default.fileExists(atPath: path), Date() < deadline { usleep(1000) }
+    }
+
+    @Test(arguments: [
+        (["--output", "run"], "expected --images and --annotations, or --codes"),
+        (["--codes", "10"], "expected --output"),
+        (["--codes", "10", "--images", "codes/images", "--output", "run"], "--codes takes the place"),
+        (["--images", "codes/images", "--output", "run"], "belong together"),
+        (["--codes", "10", "--output", "run", "--epochs", "0"], "--epochs"),
+        (["--codes", "10", "--output", "run", "--learning-rate", "-1"], "--learning-rate"),
+        (["--codes", "10", "--output", "run", "--num-classes", "3"], "the data has 5 classes"),
+        (["--codes", "10", "--output", "run", "--width", "40"], "--width"),
+        (["--codes", "10", "--output", "run", "--size", "99", "--max-size", "50"], "--max-size"),
+        (["--codes", "10", "--output", "run", "--val-images", "codes/images"], "--val-images needs --val-annotations"),
+        (["--resume", "run", "--output", "other"], "leave --output out"),
+    ])
+    func wrongCalls(_ arguments: [String], _ message: String) throws {
+        let result = try Command.run(["train"] + arguments, in: Self.folder())
+        #expect(result.status == 64, "\(result.error)")
+        #expect(result.error.contains(message), "\(result.error)")
+    }
+
+    @Test(arguments: [
+        (["--resume", "nowhere"], "nowhere/checkpoint.safetensors: cannot open"),
+        (["--codes", "10", "--output", "run", "--backbone", "codes/annotations.json"], "codes/annotations.json"),
+        (["--codes", "10", "--output", "run", "--backbone", "none.safetensors"], "none.safetensors"),
+        (["--images", "codes", "--annotations", "codes/annotations.json", "--output", "run"], "codes/000000.jpg"),
+        (["--images", "codes/images", "--annotations", "broken.json", "--output", "run"], "(id 7)"),
+        (["--codes", "10", "--output", "codes/annotations.json"], "codes/annotations.json"),
+    ])
+    func whatCannotBeRead(_ arguments: [String], _ message: String) throws {
+        let folder = try Self.folder()
+        let broken =
+            #"{"images": [{"id": 1, "file_name": "000000.jpg"}], "categories": [{"id": 1, "name": "a"}], "annotations":"#
+            + #" [{"id": 7, "image_id": 1, "category_id": 5, "bbox": [1, 1, 5, 5]}]}"#
+        try folder.add(Array(broken.utf8), as: "broken.json")
+        let result = try Command.run(["train"] + arguments, in: folder)
+        #expect(result.status == 2, "\(result.error)")
+        #expect(result.error.contains(message), "\(result.error)")
+    }
+}
