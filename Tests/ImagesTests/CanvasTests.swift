@@ -47,6 +47,73 @@ import Testing
         }
     }
 
+    @Test func aPolylineLaysItsColourOnOnce() {
+        let limits = PixelRectangle(left: 2, top: 0, right: 64, bottom: 64)
+        let points: [(x: Float, y: Float)] = [(8, 32), (56, 32), (8, 32), (32, 8), (32, 56), (.nan, 3)]
+        var canvas = Canvas(width: 64, height: 64, color: .black)
+        canvas.polyline(through: points, width: 4, color: .white, opacity: 0.5, limits: limits)
+        // Half covered by opacity alone, however often it is crossed.
+        #expect((0..<64).allSatisfy { row in (0..<64).allSatisfy { canvas.image.color($0, row)[0] <= 128 } })
+        #expect(canvas.image.color(32, 32) == [128, 128, 128] && canvas.image.color(20, 31) == [128, 128, 128])
+
+        // Of two points: the same as a line, where the limits are.
+        var line = Canvas(width: 64, height: 64, color: .black)
+        line.line(from: (-5, 3), to: (50, 40.5), width: 3, color: .white)
+        canvas = Canvas(width: 64, height: 64, color: .black)
+        canvas.polyline(through: [(-5, 3), (50, 40.5)], width: 3, color: .white, limits: limits)
+        for row in 0..<64 {
+            for column in 0..<64 {
+                #expect(canvas.image.color(column, row) == (column < 2 ? [0, 0, 0] : line.image.color(column, row)))
+            }
+        }
+        canvas.polyline(through: [], width: 3, color: .white, limits: limits)
+        canvas.polyline(through: [(.infinity, 1e9), (-1e9, 3)], width: 3, color: .white, limits: canvas.bounds)
+    }
+
+    @Test func dashesAlternateAroundTheFrame() {
+        var canvas = Canvas(width: 30, height: 20, color: Color(0x808080))
+        let frame = PixelRectangle(left: 3, top: 2, right: 99, bottom: 15)
+        canvas.dashRectangle(frame, lineWidth: 2, dashLength: 3, colors: (.black, .white))
+        for row in 0..<20 {
+            for column in 0..<30 {
+                let depth = min(column - frame.left, frame.right - 1 - column, row - frame.top, frame.bottom - 1 - row)
+                let expected: UInt8 = 0..<2 ~= depth ? ((column + row) / 3 % 2 == 0 ? 0 : 255) : 128
+                #expect(canvas.image.color(column, row) == [expected, expected, expected])
+            }
+        }
+    }
+
+    @Test func pastingKeepsToTheCanvas() {
+        let image = Image(width: 5, height: 4, seed: 3)
+        for (left, top) in [(2, 1), (-2, -1), (4, 3), (-9, 0), (0, 90)] {
+            var canvas = Canvas(width: 7, height: 6, color: .black)
+            canvas.paste(image, left: left, top: top)
+            for row in 0..<6 {
+                for column in 0..<7 {
+                    let isInside = 0..<5 ~= column - left && 0..<4 ~= row - top
+                    #expect(
+                        canvas.image.color(column, row)
+                            == (isInside ? image.color(column - left, row - top) : [0, 0, 0]))
+                }
+            }
+        }
+    }
+
+    @Test func textIsAlignedAndShortened() {
+        let typeface = Typeface(pixelSize: 16)
+        let width = typeface.width(of: "letters")
+        #expect(typeface.fitted("letters", width: width) == "letters")
+        let shorter = typeface.fitted("letters", width: width - 1)
+        #expect(shorter.hasSuffix("\u{2026}") && "letters".hasPrefix(shorter.dropLast()))
+        #expect(typeface.width(of: shorter) < width && typeface.fitted("letters", width: 3).isEmpty)
+        let drawn = [(Canvas.TextAlignment.left, 20), (.center, 20 + width / 2), (.right, 20 + width)].map {
+            var canvas = Canvas(width: 120, height: 40, color: .white)
+            canvas.text("letters", typeface: typeface, at: $1, baseline: 30, alignment: $0, color: .black)
+            return canvas.image
+        }
+        #expect(drawn[0] == drawn[1] && drawn[0] == drawn[2] && drawn[0].pixels.contains { $0 < 50 })
+    }
+
     @Test func anythingOutsideIsCutOff() {
         let values: [Float] = [.nan, .infinity, -.infinity, 0, 3.5, -3.5, 1e9, -1e9, .greatestFiniteMagnitude]
         var canvas = Canvas(Image(width: 5, height: 4, gray: 10))

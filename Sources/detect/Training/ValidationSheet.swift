@@ -21,9 +21,9 @@ struct ValidationSheet {
 
     /// Between tiles, in pixels.
     private static let gap = 16
-    /// Of the boxes found, in pixels of the sheet. True ones have it twice, half of it to each side.
-    private static let lineWidth = 2
     private static let dashLength = 5
+    /// With more boxes than this, an image has thin lines, and small scores without names: colours say those.
+    private static let crowdedCount = 8
 
     private let title: String
     private let classNames: [String]
@@ -52,8 +52,13 @@ struct ValidationSheet {
         let height = min(max(Int((Float(image.height) * scale).rounded()), 1), Self.tileHeight)
         let (scaleX, scaleY) = (Float(width) / Float(image.width), Float(height) / Float(image.height))
         var canvas = Canvas(image.resized(width: width, height: height))
-        // Wider than what is found, and under it: what was found rightly has a dashed edge to both sides, and labels stay readable.
-        let trueWidth = 2 * Self.lineWidth
+        let isCrowded = max(truth.count, detections.count) > Self.crowdedCount
+        let style =
+            isCrowded
+            ? AnnotationStyle(lineWidth: 1, textSize: 10, showsLabels: false)
+            : AnnotationStyle(lineWidth: 2, textSize: 12)
+        // Wider than what is found, and under it: a box found exactly has a dashed edge to both sides, and labels stay readable.
+        let trueWidth = isCrowded ? 3 : 4
         for object in truth {
             let box = object.box.scaled(width: scaleX, height: scaleY)
             guard let frame = canvas.frame(of: box, lineWidth: trueWidth) else { continue }
@@ -64,11 +69,7 @@ struct ValidationSheet {
             detection.box = detection.box.scaled(width: scaleX, height: scaleY)
             return detection
         }
-        tiles.append(
-            Tile(
-                image: canvas.image.annotated(
-                    with: found, style: AnnotationStyle(lineWidth: Self.lineWidth, textSize: 12)),
-                name: name.printable))
+        tiles.append(Tile(image: canvas.image.annotated(with: found, style: style), name: name.printable))
         classIDs.formUnion(truth.map(\.classID) + detections.map(\.classID))
     }
 
@@ -122,7 +123,7 @@ struct ValidationSheet {
             PixelRectangle(left: pen, top: baseline - side, right: pen + width, bottom: baseline)
         }
         canvas.dashRectangle(
-            swatch(2 * side), lineWidth: 2 * Self.lineWidth, dashLength: Self.dashLength, colors: (.white, .black))
+            swatch(2 * side), lineWidth: 4, dashLength: Self.dashLength, colors: (.white, .black))
         pen += 2 * side + style.gap
         canvas.text("truth", typeface: style.text, at: pen, baseline: baseline, color: style.ink)
         pen += style.text.width(of: "truth") + 3 * style.gap
