@@ -14,16 +14,17 @@ import Tensors
 extension Conv2D {
     /// The layer's output, and how a gradient flows back through it.
     ///
-    /// - Parameter input: `[N, H, W, input channels]`; the pullback keeps it, and the output if there is an activation.
+    /// - Parameter input: `[N, H, W, input channels]`; the pullback keeps it as it is multiplied.
     public func withPullback(_ input: Tensor, activation: Activation = .none) -> (output: Tensor, pullback: Pullback) {
-        let output = self(input, activation: activation)
-        let activated = activation == .relu ? output : nil
+        let factor = Factor(input, precision: precision)
+        let output = self(factor, activation: activation)
+        let mask = ReLUMask(of: output, activation: activation)
         return (
             output,
             { outputGradient, gradients in
-                let gradient = activated.map { outputGradient.maskedByReLU(of: $0) } ?? outputGradient
-                addParameterGradients(of: gradient, input: input, to: &gradients)
-                return inputGradient(of: gradient, inputShape: input.shape)
+                let gradient = mask?.gradient(of: outputGradient) ?? outputGradient
+                let gradientFactor = addParameterGradients(of: gradient, input: factor, to: &gradients)
+                return inputGradient(of: gradientFactor, inputShape: factor.shape)
             }
         )
     }
@@ -53,19 +54,24 @@ extension Conv2D {
     /// - Parameters:
     ///   - gradient: of the output before its activation, `[N, H', W', output channels]`.
     ///   - input: `[N, H, W, input channels]`.
+    /// - Returns: the gradient as a factor, for ``inputGradient(of:inputShape:addingTo:)``.
     /// - Precondition: the layer has been read from a checkpoint.
-    package func addParameterGradients(of gradient: Tensor, input: Tensor, to gradients: inout Gradients) {
+    package func addParameterGradients(
+        of gradient: Tensor, input: Factor, to gradients: inout Gradients
+    ) -> Factor {
         guard let source else { preconditionFailure("the parameters of this convolution have no names") }
         precondition(
             gradient.shape == outputShape(of: input.shape), "gradient \(gradient.shape) for input \(input.shape)")
+        let factor = Factor(gradient, precision: precision)
         if gradients.wants(source.path + ".weight") {
-            var weightGradient = weightGradient(of: gradient, input: input)
+            var weightGradient = weightGradient(of: factor, input: input)
             if let factors = source.factors { weightGradient.scaleRows(by: factors) }
             gradients.add(weightGradient, to: source.path + ".weight")
         }
         if bias != nil, source.factors == nil, gradients.wants(source.path + ".bias") {
             gradients.add(gradient.columnSums(), to: source.path + ".bias")
         }
+        return factor
     }
 
     /// The gradient of the input.
@@ -75,14 +81,14 @@ extension Conv2D {
     ///   - inputShape: `[N, H, W, input channels]`.
     ///   - other: a gradient that reaches the input on another way and is added; its memory may become the result's.
     package func inputGradient(
-        of gradient: Tensor, inputShape: Shape, addingTo other: consuming Tensor? = nil
+        of gradient: Factor, inputShape: Shape, addingTo other: consuming Tensor? = nil
     ) -> Tensor {
         precondition(
             gradient.shape == outputShape(of: inputShape), "gradient \(gradient.shape) for input \(inputShape)")
         if isPointwise, geometry.stride > 1 {
             var seen = Tensor(uninitialized: Shape(gradient.shape.dimensions.dropLast() + [inputChannels]))
             Product.matrices(rows: seen.count / inputChannels, inner: outputChannels, columns: inputChannels)
-                .run(left: gradient, right: weights.plain(weightShape), into: &seen)
+                .run(left: gradient, right: plainWeights, into: &seen)
             var result = other ?? Tensor(inputShape)
             result.addSpread(seen, every: geometry.stride)
             return result
@@ -94,7 +100,7 @@ extension Conv2D {
             Product.matrices(
                 rows: gradient.count / outputChannels, inner: outputChannels, columns: inputChannels,
                 accumulates: accumulates
-            ).run(left: gradient, right: weights.plain(weightShape), into: &result)
+            ).run(left: gradient, right: plainWeights, into: &result)
             return result
         }
         guard !gradient.shape.dimensions.contains(0) else { return other ?? Tensor(inputShape) }
@@ -112,7 +118,7 @@ extension Conv2D {
     }
 
     /// The gradient of the layer's own weight, `[output channels, input channels, kernel, kernel]`.
-    private func weightGradient(of gradient: Tensor, input: Tensor) -> Tensor {
+    private func weightGradient(of gradient: Factor, input: Factor) -> Tensor {
         guard !gradient.shape.dimensions.contains(0) else { return Tensor(weightShape) }
         var result = Tensor(uninitialized: weightShape)
         if isPointwise {
@@ -127,8 +133,7 @@ extension Conv2D {
         let packed = Storage(byteCount: onednn_result_size(operation.handle))
         let status = withExtendedLifetime((input, gradient, packed)) {
             operation.run(
-                source: input.pointer, weights: UnsafeRawPointer(gradient.pointer), bias: nil,
-                destination: packed.start.assumingMemoryBound(to: Float.self))
+                source: input.pointer, weights: gradient.pointer, bias: nil, destination: packed.start)
             return result.withMutableElements { result -> Int32 in
                 guard let target = result.baseAddress else { return 0 }
                 return onednn_unpack_weights_gradient(operation.handle, packed.start, target)
@@ -138,6 +143,9 @@ extension Conv2D {
         return result
     }
 
+    /// `[output channels, input channels]` of a 1x1 kernel.
+    private var plainWeights: Factor { Factor(weights.plain(weightShape), precision: precision) }
+
     private var weightShape: Shape { [outputChannels, inputChannels, geometry.kernel, geometry.kernel] }
 
     /// Whether every output pixel comes from one input pixel alone.
@@ -145,25 +153,11 @@ extension Conv2D {
 }
 
 extension Tensor {
-    /// Every so many rows and columns of maps `[N, H, W, C]`, from the first: `[N, ceil(H / step), ceil(W / step), C]`.
-    fileprivate func gathered(every step: Int) -> Tensor {
-        let (height, width, channels) = ((shape[1] + step - 1) / step, (shape[2] + step - 1) / step, shape[3])
-        return Tensor([shape[0], height, width, channels]) { output in
-            withElements { elements in
-                for pixel in 0..<shape[0] * height * width {
-                    let source = self.place(of: pixel, height: height, width: width, step: step)
-                    _ = output[pixel * channels..<(pixel + 1) * channels]
-                        .update(fromContentsOf: elements[source..<source + channels])
-                }
-            }
-        }
-    }
-
-    /// Adds maps to the pixels that ``gathered(every:)`` takes.
+    /// Adds maps to the pixels that ``Factor/gathered(every:)`` takes.
     fileprivate mutating func addSpread(_ maps: Tensor, every step: Int) {
         let (height, width, channels) = (maps.shape[1], maps.shape[2], maps.shape[3])
         let places = (0..<maps.shape[0] * height * width).map {
-            place(of: $0, height: height, width: width, step: step)
+            shape.place(ofPixel: $0, height: height, width: width, step: step)
         }
         withMutableElements { elements in
             maps.withElements { maps in
@@ -172,11 +166,5 @@ extension Tensor {
                 }
             }
         }
-    }
-
-    /// Where a pixel of the smaller maps begins in these.
-    private func place(of pixel: Int, height: Int, width: Int, step: Int) -> Int {
-        let (image, row, column) = (pixel / width / height, pixel / width % height, pixel % width)
-        return ((image * shape[1] + row * step) * shape[2] + column * step) * shape[3]
     }
 }

@@ -5,6 +5,7 @@
 #ifndef CKERNELS_H
 #define CKERNELS_H
 
+#include "BFloat16.h"
 #include "DeformableSampling.h"
 #include "DepthwiseConvolution.h"
 #include "FocalLoss.h"
