@@ -189,9 +189,12 @@ extension Conv2D {
         static let cache = OperationCache<Computation>()
     }
 
-    func operation(_ result: Computation.Result, inputShape: Shape) -> Operation {
+    /// - Parameter factors: how they lie in memory; nil: as the layer's precision has them.
+    func operation(
+        _ result: Computation.Result, inputShape: Shape, factors: ComputePrecision? = nil
+    ) -> Operation {
         let computation = Computation(
-            result: result, factors: precision.native, geometry: geometry, input: inputShape,
+            result: result, factors: factors ?? precision.native, geometry: geometry, input: inputShape,
             output: outputShape(of: inputShape))
         return Computation.cache.operation(for: computation, compile: computation.compile)
     }
