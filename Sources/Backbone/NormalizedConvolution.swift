@@ -42,8 +42,7 @@ struct NormalizedConvolution: Sendable {
         case .batch:
             convolution = try Conv2D(
                 cursor, inputChannels: inputChannels, outputChannels: outputChannels, geometry: geometry,
-                hasBias: false,
-                precision: precision)
+                hasBias: false, precision: precision)
             self.norm = batchNorm
             parameterNames = [cursor.path + ".weight", norm.path + ".weight", norm.path + ".bias"]
         }

@@ -4,8 +4,8 @@ import Tensors
 
 /// A layer's weights in the order that oneDNN wants, and the layer's operations by input shape.
 ///
-/// The weights are packed, and rounded to what the layer computes in, when the layer first runs; the checkpoint's order is given up then, so that memory holds them
-/// once. Another input shape that wants another order (rare) gets a repacked copy.
+/// The weights are packed, and rounded to what the layer computes in, when the layer first runs; the checkpoint's order is given
+/// up then, so that memory holds them once. Another input shape that wants another order (rare) gets a repacked copy.
 final class PackedWeights: Sendable {
     /// What distinguishes a layer's operations: the input's extents, the epilogue, whether values or gradients flow, and the
     /// threads that share the work.
