@@ -28,20 +28,21 @@ struct NormalizedConvolution: Sendable {
     ///   - norm: has `weight`, `bias`, `running_mean` and `running_var`, `[output channels]` each.
     init(
         _ cursor: WeightCursor, norm: WeightCursor, inputChannels: Int, outputChannels: Int, geometry: Conv2D.Geometry,
-        normalization: Normalization
+        normalization: Normalization, precision: ComputePrecision
     ) throws {
         let batchNorm = try BatchNorm(norm, channels: outputChannels)
         switch normalization {
         case .frozen:
             let (scale, shift) = batchNorm.linearMap
             convolution = try Conv2D(
-                cursor, inputChannels: inputChannels, geometry: geometry, scale: scale, shift: shift)
+                cursor, inputChannels: inputChannels, geometry: geometry, scale: scale, shift: shift,
+                precision: precision)
             self.norm = nil
             parameterNames = [cursor.path + ".weight"]
         case .batch:
             convolution = try Conv2D(
-                cursor, inputChannels: inputChannels, outputChannels: outputChannels, geometry: geometry, hasBias: false
-            )
+                cursor, inputChannels: inputChannels, outputChannels: outputChannels, geometry: geometry,
+                hasBias: false, precision: precision)
             self.norm = batchNorm
             parameterNames = [cursor.path + ".weight", norm.path + ".weight", norm.path + ".bias"]
         }
@@ -63,21 +64,28 @@ struct NormalizedConvolution: Sendable {
         updating statistics: inout BatchStatistics
     ) -> (output: FeatureMap, pullback: Pullback) {
         if convolution.geometry.kernel > 1 { input.clearPadding() }
+        let factor = Factor(input.values, precision: convolution.precision)
+        let (inputSizes, outputSizes) = (input.validSizes, convolution.outputSizes(of: input))
         let output: FeatureMap
         let convolutionGradient: Pullback.ConvolutionGradient
         if let norm {
             (output, convolutionGradient) = norm.withPullback(
-                convolution(copy input), activation: activation, addingTo: residual, updating: &statistics)
+                FeatureMap(values: convolution(factor), validSizes: outputSizes), activation: activation,
+                addingTo: residual, updating: &statistics)
         } else {
-            output = convolution(copy input, activation: activation, addingTo: residual)
-            let activated = activation == .relu ? output.values : nil
+            let values = convolution(factor, activation: activation, addingTo: residual)
+            output = FeatureMap(values: values, validSizes: outputSizes)
+            let mask = ReLUMask(of: values, activation: activation)
             convolutionGradient = { outputGradient, _ in
-                let gradient = activated.map { outputGradient.maskedByReLU(of: $0) } ?? outputGradient
+                let gradient = mask?.gradient(of: outputGradient) ?? outputGradient
                 return (gradient, gradient)
             }
         }
         return (
-            output, Pullback(convolution: convolution, input: input, convolutionGradient: convolutionGradient)
+            output,
+            Pullback(
+                convolution: convolution, input: factor, inputSizes: inputSizes,
+                convolutionGradient: convolutionGradient)
         )
     }
 
@@ -88,7 +96,8 @@ struct NormalizedConvolution: Sendable {
         )
 
         fileprivate let convolution: Conv2D
-        fileprivate let input: FeatureMap
+        fileprivate let input: Factor
+        fileprivate let inputSizes: [ValidSize]
         fileprivate let convolutionGradient: ConvolutionGradient
 
         /// Adds the gradients of the parameters.
@@ -96,10 +105,9 @@ struct NormalizedConvolution: Sendable {
         /// - Returns: the gradients of what the convolution gave and of the residual, from that of the output.
         func addParameterGradients(
             of outputGradient: Tensor, to gradients: inout Gradients
-        ) -> (convolution: Tensor, residual: Tensor) {
+        ) -> (convolution: Factor, residual: Tensor) {
             let (gradient, residual) = convolutionGradient(outputGradient, &gradients)
-            convolution.addParameterGradients(of: gradient, input: input.values, to: &gradients)
-            return (gradient, residual)
+            return (convolution.addParameterGradients(of: gradient, input: input, to: &gradients), residual)
         }
 
         /// The gradient of the input, 0 in its padding.
@@ -107,10 +115,10 @@ struct NormalizedConvolution: Sendable {
         /// - Parameters:
         ///   - gradient: of what the convolution gave.
         ///   - other: a gradient that reaches the input on another way and is added.
-        func inputGradient(of gradient: Tensor, addingTo other: consuming Tensor? = nil) -> Tensor {
+        func inputGradient(of gradient: Factor, addingTo other: consuming Tensor? = nil) -> Tensor {
             let result = convolution.inputGradient(
-                of: gradient, inputShape: input.values.shape, addingTo: other)
-            return convolution.geometry.kernel > 1 ? result.withoutPadding(input.validSizes) : result
+                of: gradient, inputShape: input.shape, addingTo: other)
+            return convolution.geometry.kernel > 1 ? result.withoutPadding(inputSizes) : result
         }
     }
 }

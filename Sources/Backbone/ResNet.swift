@@ -18,13 +18,15 @@ public struct ResNet: Sendable {
 
     /// Reads `conv1`, `bn1` and `layer1`, `layer2`, ... under `cursor`.
     public init(
-        _ cursor: WeightCursor, configuration: ResNetConfiguration, normalization: Normalization = .frozen
+        _ cursor: WeightCursor, configuration: ResNetConfiguration, normalization: Normalization = .frozen,
+        precision: ComputePrecision = .float32
     ) throws {
         self.configuration = configuration
         self.normalization = normalization
         stem = try NormalizedConvolution(
             cursor["conv1"], norm: cursor["bn1"], inputChannels: 3, outputChannels: configuration.stemWidth,
-            geometry: Conv2D.Geometry(kernel: 7, stride: 2, padding: 3), normalization: normalization)
+            geometry: Conv2D.Geometry(kernel: 7, stride: 2, padding: 3), normalization: normalization,
+            precision: precision)
         var stages: [[ResidualBlock]] = []
         var channels = configuration.stemWidth
         for (stage, depth) in configuration.depths.enumerated() {
@@ -39,7 +41,7 @@ public struct ResNet: Sendable {
                     // A dilated stage's first block still has the dilation of the stage before.
                     dilation: isDilated && !isFirst ? 2 : 1,
                     projectsInput: isFirst && configuration.projectsInput(ofStage: stage),
-                    normalization: normalization)
+                    normalization: normalization, precision: precision)
                 blocks.append(block)
                 channels = configuration.outputWidths[stage]
             }

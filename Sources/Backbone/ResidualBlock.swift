@@ -13,14 +13,14 @@ struct ResidualBlock: Sendable {
     /// Reads `conv1`, `bn1`, `conv2`, ... and, if the shortcut projects, `downsample.0` and `downsample.1`.
     init(
         _ cursor: WeightCursor, kind: ResNetConfiguration.Block, inputChannels: Int, width: Int, outputChannels: Int,
-        stride: Int, dilation: Int, projectsInput: Bool, normalization: Normalization
+        stride: Int, dilation: Int, projectsInput: Bool, normalization: Normalization, precision: ComputePrecision
     ) throws {
         func convolution(
             _ index: Int, _ input: Int, _ output: Int, _ geometry: Conv2D.Geometry
         ) throws -> NormalizedConvolution {
             try NormalizedConvolution(
                 cursor["conv\(index)"], norm: cursor["bn\(index)"], inputChannels: input, outputChannels: output,
-                geometry: geometry, normalization: normalization)
+                geometry: geometry, normalization: normalization, precision: precision)
         }
         let point = Conv2D.Geometry(kernel: 1)
         let spatial = Conv2D.Geometry(kernel: 3, stride: stride, padding: dilation, dilation: dilation)
@@ -39,7 +39,8 @@ struct ResidualBlock: Sendable {
             let shortcut = cursor["downsample"]
             downsample = try NormalizedConvolution(
                 shortcut[0], norm: shortcut[1], inputChannels: inputChannels, outputChannels: outputChannels,
-                geometry: Conv2D.Geometry(kernel: 1, stride: stride), normalization: normalization)
+                geometry: Conv2D.Geometry(kernel: 1, stride: stride), normalization: normalization,
+                precision: precision)
         } else {
             downsample = nil
         }
@@ -106,9 +107,9 @@ struct ResidualBlock: Sendable {
                 above = convolution
             }
             if let shortcut {
-                shortcutGradient = shortcut.addParameterGradients(of: shortcutGradient, to: &gradients).convolution
+                let projected = shortcut.addParameterGradients(of: shortcutGradient, to: &gradients).convolution
                 guard wantsInput else { return nil }
-                shortcutGradient = shortcut.inputGradient(of: shortcutGradient)
+                shortcutGradient = shortcut.inputGradient(of: projected)
             }
             guard wantsInput else { return nil }
             return above.inputGradient(of: gradient, addingTo: consume shortcutGradient)

@@ -158,10 +158,6 @@ DISPATCHED void rows_max_pool_3x3(int64_t height, int64_t width, int64_t channel
     }
 }
 
-DISPATCHED void rows_relu_gradient(int64_t count, const float *output, const float *gradient, float *result) {
-    for (int64_t index = 0; index < count; index++) result[index] = output[index] > 0 ? gradient[index] : 0;
-}
-
 DISPATCHED void rows_add_column_sums(int64_t rows, int64_t width, const float *input, float *sums) {
     for (int64_t row = 0; row < rows; row++)
         for (int64_t index = 0; index < width; index++) sums[index] += input[row * width + index];

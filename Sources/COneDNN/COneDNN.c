@@ -76,10 +76,19 @@ static dnnl_status_t engine(dnnl_engine_t *result) {
         if (status_ != dnnl_success) return status_;                                                                        \
     } while (0)
 
-static dnnl_memory_desc_t described(int rank, const dnnl_dims_t sizes, dnnl_format_tag_t tag) {
+int onednn_multiplies_bfloat16(void) {
+    // A set of instructions has the bits of all those that it extends; outside x86-64 there are no bits.
+    return (dnnl_get_effective_cpu_isa() & dnnl_cpu_isa_avx512_core_bf16) == dnnl_cpu_isa_avx512_core_bf16;
+}
+
+static dnnl_data_type_t data_type(onednn_type type) {
+    return type == onednn_bfloat16 ? dnnl_bf16 : dnnl_f32;
+}
+
+static dnnl_memory_desc_t described(int rank, const dnnl_dims_t sizes, onednn_type type, dnnl_format_tag_t tag) {
     dnnl_memory_desc_t descriptor;
     memset(&descriptor, 0, sizeof descriptor);
-    dnnl_memory_desc_init_by_tag(&descriptor, rank, sizes, dnnl_f32, tag);
+    dnnl_memory_desc_init_by_tag(&descriptor, rank, sizes, data_type(type), tag);
     return descriptor;
 }
 
@@ -132,17 +141,22 @@ typedef struct {
     dnnl_dims_t strides, gaps, padding_start, padding_end;
 } convolution_tensors;
 
-static convolution_tensors tensors_of(const onednn_convolution *shape) {
+/// The types of a convolution's source, weights and destination, or of their gradients.
+typedef struct {
+    onednn_type source, weights, destination;
+} convolution_types;
+
+static convolution_tensors tensors_of(const onednn_convolution *shape, convolution_types types) {
     const dnnl_dims_t source = {shape->batch, shape->channels, shape->height, shape->width};
     const dnnl_dims_t weights = {shape->output_channels, shape->channels, shape->kernel_height, shape->kernel_width};
     const dnnl_dims_t bias = {shape->output_channels};
     const dnnl_dims_t destination = {shape->batch, shape->output_channels, shape->output_height, shape->output_width};
     return (convolution_tensors){
-        .source = described(4, source, dnnl_nhwc),
-        .weights = described(4, weights, dnnl_format_tag_any),
-        .plain_weights = described(4, weights, dnnl_oihw),
-        .bias = described(1, bias, dnnl_a),
-        .destination = described(4, destination, dnnl_nhwc),
+        .source = described(4, source, types.source, dnnl_nhwc),
+        .weights = described(4, weights, types.weights, dnnl_format_tag_any),
+        .plain_weights = described(4, weights, onednn_float32, dnnl_oihw),
+        .bias = described(1, bias, onednn_float32, dnnl_a),
+        .destination = described(4, destination, types.destination, dnnl_nhwc),
         .strides = {shape->stride_height, shape->stride_width},
         .gaps = {shape->dilation_height - 1, shape->dilation_width - 1},
         .padding_start = {shape->padding_top, shape->padding_left},
@@ -151,7 +165,9 @@ static convolution_tensors tensors_of(const onednn_convolution *shape) {
 }
 
 int onednn_convolution_create(const onednn_convolution *shape, onednn_operation **operation) {
-    const convolution_tensors of = tensors_of(shape);
+    const onednn_types types = shape->types;
+    const convolution_tensors of =
+        tensors_of(shape, (convolution_types){types.factors, types.factors, .destination = types.result});
     dnnl_convolution_desc_t description;
     RETURN_IF_FAILED(dnnl_dilated_convolution_forward_desc_init(
         &description, dnnl_forward_inference, dnnl_convolution_direct, &of.source, &of.weights,
@@ -161,37 +177,43 @@ int onednn_convolution_create(const onednn_convolution *shape, onednn_operation 
 }
 
 /// Compiles a backward operation beside the forward one that oneDNN asks for as a hint.
-static dnnl_status_t compile_gradient(const convolution_tensors *of, const dnnl_convolution_desc_t *description,
+static dnnl_status_t compile_gradient(const onednn_convolution *shape, const dnnl_convolution_desc_t *description,
                                       const operands *operands, onednn_operation **operation) {
     dnnl_engine_t cpu;
     RETURN_IF_FAILED(engine(&cpu));
+    const onednn_type factors = shape->types.factors;
+    const convolution_tensors of = tensors_of(shape, (convolution_types){factors, factors, factors});
     dnnl_convolution_desc_t forward_description;
     RETURN_IF_FAILED(dnnl_dilated_convolution_forward_desc_init(
-        &forward_description, dnnl_forward_training, dnnl_convolution_direct, &of->source, &of->weights, NULL,
-        &of->destination, of->strides, of->gaps, of->padding_start, of->padding_end));
+        &forward_description, dnnl_forward_training, dnnl_convolution_direct, &of.source, &of.weights, NULL,
+        &of.destination, of.strides, of.gaps, of.padding_start, of.padding_end));
     dnnl_primitive_desc_t forward = NULL;
     RETURN_IF_FAILED(dnnl_primitive_desc_create(&forward, &forward_description, NULL, cpu, NULL));
-    const dnnl_status_t status = compile(description, forward, operands, NULL, &of->plain_weights, operation);
+    const dnnl_status_t status = compile(description, forward, operands, NULL, &of.plain_weights, operation);
     dnnl_primitive_desc_destroy(forward);
     return status;
 }
 
 int onednn_convolution_input_gradient_create(const onednn_convolution *shape, onednn_operation **operation) {
-    const convolution_tensors of = tensors_of(shape);
+    const onednn_types types = shape->types;
+    const convolution_tensors of =
+        tensors_of(shape, (convolution_types){.source = types.result, types.factors, types.factors});
     dnnl_convolution_desc_t description;
     RETURN_IF_FAILED(dnnl_dilated_convolution_backward_data_desc_init(
         &description, dnnl_convolution_direct, &of.source, &of.weights, &of.destination, of.strides, of.gaps,
         of.padding_start, of.padding_end));
-    return compile_gradient(&of, &description, &input_gradient_operands, operation);
+    return compile_gradient(shape, &description, &input_gradient_operands, operation);
 }
 
 int onednn_convolution_weights_gradient_create(const onednn_convolution *shape, onednn_operation **operation) {
-    const convolution_tensors of = tensors_of(shape);
+    const onednn_types types = shape->types;
+    const convolution_tensors of =
+        tensors_of(shape, (convolution_types){types.factors, .weights = types.result, types.factors});
     dnnl_convolution_desc_t description;
     RETURN_IF_FAILED(dnnl_dilated_convolution_backward_weights_desc_init(
         &description, dnnl_convolution_direct, &of.source, &of.weights, NULL, &of.destination, of.strides, of.gaps,
         of.padding_start, of.padding_end));
-    return compile_gradient(&of, &description, &weights_gradient_operands, operation);
+    return compile_gradient(shape, &description, &weights_gradient_operands, operation);
 }
 
 int onednn_product_create(const onednn_product *shape, onednn_operation **operation) {
@@ -200,11 +222,11 @@ int onednn_product_create(const onednn_product *shape, onednn_operation **operat
     const dnnl_dims_t bias = {1, shape->columns};
     const dnnl_dims_t destination = {shape->rows, shape->columns};
 
-    dnnl_memory_desc_t source_memory = described(2, source, dnnl_ab);
-    dnnl_memory_desc_t weights_memory = described(2, weights, dnnl_format_tag_any);
-    dnnl_memory_desc_t plain_weights = described(2, weights, dnnl_ba);
-    dnnl_memory_desc_t bias_memory = described(2, bias, dnnl_ab);
-    dnnl_memory_desc_t destination_memory = described(2, destination, dnnl_ab);
+    dnnl_memory_desc_t source_memory = described(2, source, shape->types.factors, dnnl_ab);
+    dnnl_memory_desc_t weights_memory = described(2, weights, shape->types.factors, dnnl_format_tag_any);
+    dnnl_memory_desc_t plain_weights = described(2, weights, onednn_float32, dnnl_ba);
+    dnnl_memory_desc_t bias_memory = described(2, bias, onednn_float32, dnnl_ab);
+    dnnl_memory_desc_t destination_memory = described(2, destination, shape->types.result, dnnl_ab);
     dnnl_matmul_desc_t description;
     RETURN_IF_FAILED(dnnl_matmul_desc_init(&description, &source_memory, &weights_memory,
                                            shape->epilogue.has_bias ? &bias_memory : NULL, &destination_memory));
@@ -217,9 +239,10 @@ int onednn_batched_product_create(const onednn_batched_product *shape, onednn_op
     const dnnl_dims_t result = {shape->batches[0], shape->batches[1], shape->rows, shape->columns};
 
     dnnl_memory_desc_t left_memory, right_memory, result_memory;
-    RETURN_IF_FAILED(dnnl_memory_desc_init_by_strides(&left_memory, 4, left, dnnl_f32, shape->left_strides));
-    RETURN_IF_FAILED(dnnl_memory_desc_init_by_strides(&right_memory, 4, right, dnnl_f32, shape->right_strides));
-    RETURN_IF_FAILED(dnnl_memory_desc_init_by_strides(&result_memory, 4, result, dnnl_f32, shape->result_strides));
+    const dnnl_data_type_t factor_type = data_type(shape->types.factors), result_type = data_type(shape->types.result);
+    RETURN_IF_FAILED(dnnl_memory_desc_init_by_strides(&left_memory, 4, left, factor_type, shape->left_strides));
+    RETURN_IF_FAILED(dnnl_memory_desc_init_by_strides(&right_memory, 4, right, factor_type, shape->right_strides));
+    RETURN_IF_FAILED(dnnl_memory_desc_init_by_strides(&result_memory, 4, result, result_type, shape->result_strides));
     dnnl_matmul_desc_t description;
     RETURN_IF_FAILED(dnnl_matmul_desc_init(&description, &left_memory, &right_memory, NULL, &result_memory));
     const onednn_epilogue epilogue = {.adds_destination = shape->adds_destination};
@@ -295,8 +318,8 @@ int onednn_repack_weights(const onednn_operation *from, const void *packed, cons
     return reorder(memory_of(from, dnnl_query_weights_md), packed, memory_of(to, dnnl_query_weights_md), repacked);
 }
 
-int onednn_execute(const onednn_operation *operation, const float *source, const void *weights, const float *bias,
-                   float *destination, void *scratchpad) {
+int onednn_execute(const onednn_operation *operation, const void *source, const void *weights, const float *bias,
+                   void *destination, void *scratchpad) {
     dnnl_engine_t cpu;
     RETURN_IF_FAILED(engine(&cpu));
     const struct {

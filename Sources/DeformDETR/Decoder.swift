@@ -22,9 +22,9 @@ struct Decoder: Sendable {
     }
 
     /// Reads `layers.0`, `layers.1`, ... under `cursor`.
-    init(_ cursor: WeightCursor, configuration: Configuration) throws {
+    init(_ cursor: WeightCursor, configuration: Configuration, precision: ComputePrecision) throws {
         layers = try (0..<configuration.decoderLayers).map {
-            try DecoderLayer(cursor["layers"][$0], configuration: configuration)
+            try DecoderLayer(cursor["layers"][$0], configuration: configuration, precision: precision)
         }
         refinesReferences = configuration.refinement
     }
@@ -77,15 +77,17 @@ struct DecoderLayer: Sendable {
     let feedForward: FeedForward
     let norm3: LayerNorm
 
-    init(_ cursor: WeightCursor, configuration: Configuration) throws {
+    init(_ cursor: WeightCursor, configuration: Configuration, precision: ComputePrecision) throws {
         let width = configuration.modelWidth
-        selfAttention = try MultiHeadAttention(cursor["self_attn"], width: width, heads: configuration.heads)
+        selfAttention = try MultiHeadAttention(
+            cursor["self_attn"], width: width, heads: configuration.heads, precision: precision)
         norm2 = try LayerNorm(cursor["norm2"], width: width)
         crossAttention = try MultiScaleDeformableAttention(
             cursor["cross_attn"], width: width, heads: configuration.heads, levels: configuration.levels,
-            points: configuration.decoderPoints)
+            points: configuration.decoderPoints, precision: precision)
         norm1 = try LayerNorm(cursor["norm1"], width: width)
-        feedForward = try FeedForward(cursor, width: width, hiddenWidth: configuration.feedForwardWidth)
+        feedForward = try FeedForward(
+            cursor, width: width, hiddenWidth: configuration.feedForwardWidth, precision: precision)
         norm3 = try LayerNorm(cursor["norm3"], width: width)
     }
 

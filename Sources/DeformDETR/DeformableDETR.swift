@@ -54,21 +54,26 @@ public struct DeformableDETR: Sendable {
 
     /// Reads a checkpoint's tensors by their canonical names.
     ///
-    /// - Parameter normalization: of the backbone. The published training, like inference, has it frozen.
+    /// - Parameters:
+    ///   - normalization: of the backbone. The published training, like inference, has it frozen.
+    ///   - precision: of the products of backbone, input projections, encoder and decoder. What proposes, refines and
+    ///     predicts boxes computes in float32.
     /// - Throws: `CheckpointError` when a tensor is missing or has another shape.
     public init(
-        _ cursor: WeightCursor, configuration: Configuration, normalization: Normalization = .frozen
+        _ cursor: WeightCursor, configuration: Configuration, normalization: Normalization = .frozen,
+        precision: ComputePrecision = .float32
     ) throws {
         self.configuration = configuration
         let transformer = cursor["transformer"]
         let width = configuration.modelWidth
         backbone = try ResNet(
-            cursor["backbone"][0]["body"], configuration: configuration.backbone, normalization: normalization)
-        inputProjection = try InputProjection(cursor, configuration: configuration)
+            cursor["backbone"][0]["body"], configuration: configuration.backbone, normalization: normalization,
+            precision: precision)
+        inputProjection = try InputProjection(cursor, configuration: configuration, precision: precision)
         levelEmbeddingName = transformer.path + ".level_embed"
         levelEmbedding = try transformer.tensor("level_embed", [configuration.levels, width])
-        encoder = try Encoder(transformer["encoder"], configuration: configuration)
-        decoder = try Decoder(transformer["decoder"], configuration: configuration)
+        encoder = try Encoder(transformer["encoder"], configuration: configuration, precision: precision)
+        decoder = try Decoder(transformer["decoder"], configuration: configuration, precision: precision)
 
         // One for all layers, or one each; the encoder's own comes after the decoder layers'.
         let heads = try (0..<configuration.headCount).map {

@@ -10,9 +10,9 @@ struct Encoder: Sendable {
     let layers: [EncoderLayer]
 
     /// Reads `layers.0`, `layers.1`, ... under `cursor`.
-    init(_ cursor: WeightCursor, configuration: Configuration) throws {
+    init(_ cursor: WeightCursor, configuration: Configuration, precision: ComputePrecision) throws {
         layers = try (0..<configuration.encoderLayers).map {
-            try EncoderLayer(cursor["layers"][$0], configuration: configuration)
+            try EncoderLayer(cursor["layers"][$0], configuration: configuration, precision: precision)
         }
     }
 
@@ -36,13 +36,14 @@ struct EncoderLayer: Sendable {
     let feedForward: FeedForward
     let norm2: LayerNorm
 
-    init(_ cursor: WeightCursor, configuration: Configuration) throws {
+    init(_ cursor: WeightCursor, configuration: Configuration, precision: ComputePrecision) throws {
         let width = configuration.modelWidth
         attention = try MultiScaleDeformableAttention(
             cursor["self_attn"], width: width, heads: configuration.heads, levels: configuration.levels,
-            points: configuration.encoderPoints)
+            points: configuration.encoderPoints, precision: precision)
         norm1 = try LayerNorm(cursor["norm1"], width: width)
-        feedForward = try FeedForward(cursor, width: width, hiddenWidth: configuration.feedForwardWidth)
+        feedForward = try FeedForward(
+            cursor, width: width, hiddenWidth: configuration.feedForwardWidth, precision: precision)
         norm2 = try LayerNorm(cursor["norm2"], width: width)
     }
 

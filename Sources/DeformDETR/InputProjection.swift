@@ -20,7 +20,7 @@ struct InputProjection: Sendable {
     private let width: Int
 
     /// Reads `input_proj.0`, `input_proj.1`, ... under `cursor`.
-    init(_ cursor: WeightCursor, configuration: Configuration) throws {
+    init(_ cursor: WeightCursor, configuration: Configuration, precision: ComputePrecision) throws {
         taps = configuration.featureTaps
         width = configuration.modelWidth
         let mapChannels = Array(configuration.backbone.outputWidths.suffix(configuration.featureTaps))
@@ -32,7 +32,8 @@ struct InputProjection: Sendable {
             let projection = cursor["input_proj"][level]
             return Projection(
                 convolution: try Conv2D(
-                    projection[0], inputChannels: inputChannels, outputChannels: width, geometry: geometry),
+                    projection[0], inputChannels: inputChannels, outputChannels: width, geometry: geometry,
+                    precision: precision),
                 norm: try GroupNorm(projection[1], groups: Configuration.normalizationGroups, channels: width))
         }
     }

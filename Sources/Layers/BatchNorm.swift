@@ -87,11 +87,11 @@ public struct BatchNorm: Sendable {
         let values = apply(
             linearMap(mean: mean, variance: variance), to: map.values, activation: activation, addingTo: residual)
         let output = FeatureMap(values: values, validSizes: map.validSizes)
-        let activated = activation == .relu ? values : nil
+        let mask = ReLUMask(of: values, activation: activation)
         return (
             output,
             { outputGradient, gradients in
-                let gradient = activated.map { outputGradient.maskedByReLU(of: $0) } ?? outputGradient
+                let gradient = mask?.gradient(of: outputGradient) ?? outputGradient
                 let inputGradient = inputGradient(
                     of: gradient, map: map, rows: rows, mean: mean, variance: variance, to: &gradients)
                 return (inputGradient, gradient)

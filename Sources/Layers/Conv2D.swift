@@ -34,6 +34,7 @@ public struct Conv2D: Sendable {
     public let geometry: Geometry
     let weights: PackedWeights
     let bias: Tensor?
+    package let precision: ComputePrecision
     /// Where the checkpoint has the parameters; nil for a layer of none.
     let source: Source?
 
@@ -50,10 +51,12 @@ public struct Conv2D: Sendable {
     ///   - weight: `[output channels, input channels, kernel, kernel]`.
     ///   - bias: `[output channels]`.
     public init(weight: Tensor, bias: Tensor?, geometry: Geometry) {
-        self.init(weight: weight, bias: bias, geometry: geometry, source: nil)
+        self.init(weight: weight, bias: bias, geometry: geometry, precision: .float32, source: nil)
     }
 
-    private init(weight: Tensor, bias: Tensor?, geometry: Geometry, source: Source?) {
+    private init(
+        weight: Tensor, bias: Tensor?, geometry: Geometry, precision: ComputePrecision, source: Source?
+    ) {
         precondition(
             weight.shape.rank == 4 && weight.shape[2] == geometry.kernel && weight.shape[3] == geometry.kernel,
             "weight \(weight.shape) for a \(geometry.kernel)x\(geometry.kernel) kernel")
@@ -61,20 +64,22 @@ public struct Conv2D: Sendable {
         inputChannels = weight.shape[1]
         outputChannels = weight.shape[0]
         self.geometry = geometry
-        weights = PackedWeights(weight)
+        weights = PackedWeights(weight, precision: precision)
         self.bias = bias
+        self.precision = precision
         self.source = source
     }
 
     /// Reads `weight` and, unless told that there is none, `bias`.
     public init(
-        _ cursor: WeightCursor, inputChannels: Int, outputChannels: Int, geometry: Geometry, hasBias: Bool = true
+        _ cursor: WeightCursor, inputChannels: Int, outputChannels: Int, geometry: Geometry, hasBias: Bool = true,
+        precision: ComputePrecision = .float32
     ) throws {
         let shape: Shape = [outputChannels, inputChannels, geometry.kernel, geometry.kernel]
         self.init(
             weight: try cursor.tensor("weight", shape),
             bias: hasBias ? try cursor.tensor("bias", [outputChannels]) : nil, geometry: geometry,
-            source: Source(path: cursor.path, factors: nil))
+            precision: precision, source: Source(path: cursor.path, factors: nil))
     }
 
     /// A convolution and a constant linear map of each output channel behind it, as one: reads `weight` and multiplies it.
@@ -83,7 +88,8 @@ public struct Conv2D: Sendable {
     ///   - scale: a factor for each output channel.
     ///   - shift: what is added to each output channel after that; no parameter, so it gets no gradient.
     public init(
-        _ cursor: WeightCursor, inputChannels: Int, geometry: Geometry, scale: [Double], shift: [Float]
+        _ cursor: WeightCursor, inputChannels: Int, geometry: Geometry, scale: [Double], shift: [Float],
+        precision: ComputePrecision = .float32
     ) throws {
         precondition(scale.count == shift.count, "\(scale.count) factors, \(shift.count) shifts")
         let outputChannels = scale.count
@@ -91,7 +97,7 @@ public struct Conv2D: Sendable {
         var kernel = try cursor.tensor("weight", shape)
         kernel.scaleRows(by: scale)
         self.init(
-            weight: kernel, bias: Tensor([outputChannels], shift), geometry: geometry,
+            weight: kernel, bias: Tensor([outputChannels], shift), geometry: geometry, precision: precision,
             source: Source(path: cursor.path, factors: scale))
     }
 
@@ -101,6 +107,13 @@ public struct Conv2D: Sendable {
     /// - Returns: `[N, H', W', output channels]`.
     public func callAsFunction(
         _ input: Tensor, activation: Activation = .none, addingTo residual: consuming Tensor? = nil
+    ) -> Tensor {
+        self(Factor(input, precision: precision), activation: activation, addingTo: residual)
+    }
+
+    /// The same for an input that is a factor already.
+    package func callAsFunction(
+        _ input: Factor, activation: Activation = .none, addingTo residual: consuming Tensor? = nil
     ) -> Tensor {
         precondition(
             input.shape.rank == 4 && input.shape.last == inputChannels,
@@ -138,6 +151,8 @@ extension Conv2D {
         }
 
         var result: Result
+        /// How the factors lie in memory; the result is float32.
+        var factors: ComputePrecision
         var geometry: Geometry
         /// `[N, H, W, input channels]`.
         var input: Shape
@@ -158,7 +173,8 @@ extension Conv2D {
                 stride_height: Int64(geometry.stride), stride_width: Int64(geometry.stride),
                 dilation_height: Int64(geometry.dilation), dilation_width: Int64(geometry.dilation),
                 padding_top: Int64(geometry.padding), padding_left: Int64(geometry.padding),
-                padding_bottom: paddingEnd(1), padding_right: paddingEnd(2), epilogue: onednn_epilogue())
+                padding_bottom: paddingEnd(1), padding_right: paddingEnd(2), types: factors.types,
+                epilogue: onednn_epilogue())
             return Operation("\(result) of a convolution of \(input) to \(output)") { handle in
                 switch result {
                 case .output(let epilogue):
@@ -173,9 +189,13 @@ extension Conv2D {
         static let cache = OperationCache<Computation>()
     }
 
-    func operation(_ result: Computation.Result, inputShape: Shape) -> Operation {
+    /// - Parameter factors: how they lie in memory; nil: as the layer's precision has them.
+    func operation(
+        _ result: Computation.Result, inputShape: Shape, factors: ComputePrecision? = nil
+    ) -> Operation {
         let computation = Computation(
-            result: result, geometry: geometry, input: inputShape, output: outputShape(of: inputShape))
+            result: result, factors: factors ?? precision.native, geometry: geometry, input: inputShape,
+            output: outputShape(of: inputShape))
         return Computation.cache.operation(for: computation, compile: computation.compile)
     }
 }

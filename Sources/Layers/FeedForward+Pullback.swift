@@ -11,19 +11,22 @@ extension FeedForward {
     public func withPullback(
         _ input: Tensor, hiddenDropout: Dropout? = nil, outputDropout: Dropout? = nil
     ) -> (output: Tensor, pullback: Pullback) {
-        let pullback1 = linear1.pullback(at: input)
-        let hidden = linear1(input, activation: .relu).droppingOut(hiddenDropout)
-        let pullback2 = linear2.pullback(at: hidden)
+        let factor1 = Factor(input, precision: linear1.precision)
+        let pullback1 = linear1.pullback(at: factor1)
+        let hidden = linear1(factor1, activation: .relu).droppingOut(hiddenDropout)
+        // What was dropped has no gradient any more, so that its 0 may count as the ReLU's.
+        let mask = ReLUMask(of: hidden)
+        let factor2 = Factor(hidden, precision: linear2.precision)
+        let pullback2 = linear2.pullback(at: factor2)
         let output =
             outputDropout == nil
-            ? linear2(hidden, addingTo: input) : linear2(hidden).droppingOut(outputDropout, addingTo: input)
+            ? linear2(factor2, addingTo: input) : linear2(factor2).droppingOut(outputDropout, addingTo: input)
         return (
             output,
             { outputGradient, gradients in
                 let hiddenGradient = pullback2(outputGradient.droppingOut(outputDropout), &gradients)
                     .droppingOut(hiddenDropout)
-                // What was dropped has no gradient any more, so that its 0 may count as the ReLU's.
-                return pullback1(hiddenGradient.maskedByReLU(of: hidden), &gradients).adding(outputGradient)
+                return pullback1(mask.gradient(of: hiddenGradient), &gradients).adding(outputGradient)
             }
         )
     }

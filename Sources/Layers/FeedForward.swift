@@ -7,9 +7,13 @@ public struct FeedForward: Sendable {
     let linear2: Linear
 
     /// Reads `linear1` and `linear2`.
-    public init(_ cursor: WeightCursor, width: Int, hiddenWidth: Int) throws {
-        linear1 = try Linear(cursor["linear1"], inputWidth: width, outputWidth: hiddenWidth)
-        linear2 = try Linear(cursor["linear2"], inputWidth: hiddenWidth, outputWidth: width)
+    public init(
+        _ cursor: WeightCursor, width: Int, hiddenWidth: Int, precision: ComputePrecision = .float32
+    ) throws {
+        linear1 = try Linear(
+            cursor["linear1"], inputWidth: width, outputWidth: hiddenWidth, precision: precision)
+        linear2 = try Linear(
+            cursor["linear2"], inputWidth: hiddenWidth, outputWidth: width, precision: precision)
     }
 
     /// - Parameter input: `[..., width]`; its memory becomes the result's.

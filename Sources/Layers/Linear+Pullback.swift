@@ -12,40 +12,45 @@ extension Linear {
         _ input: Tensor, activation: Activation = .none, addingTo residual: consuming Tensor? = nil
     ) -> (output: Tensor, pullback: Pullback) {
         precondition(activation == .none || residual == nil, "the residual's gradient needs the activation's")
+        let input = Factor(input, precision: precision)
         let linear = pullback(at: input)
         let output = self(input, activation: activation, addingTo: residual)
-        let activated = activation == .relu ? output : nil
+        let mask = ReLUMask(of: output, activation: activation)
         return (
             output,
             { outputGradient, gradients in
-                linear(activated.map { outputGradient.maskedByReLU(of: $0) } ?? outputGradient, &gradients)
+                linear(mask?.gradient(of: outputGradient) ?? outputGradient, &gradients)
             }
         )
     }
 
     /// How a gradient flows back through the product alone, without an activation. Ask for it before the layer's first call:
     /// the weights are still as the checkpoint has them.
-    func pullback(at input: Tensor) -> Pullback {
+    func pullback(at input: Factor) -> Pullback {
         precondition(!sources.isEmpty, "a linear layer of no checkpoint has no names for its parameters' gradients")
-        let weight = weights.plain([outputWidth, inputWidth])
+        let weight = Factor(weights.plain([outputWidth, inputWidth]), precision: precision)
         let outputShape = Shape(input.shape.dimensions.dropLast() + [outputWidth])
         return { gradient, gradients in
             precondition(gradient.shape == outputShape, "gradient \(gradient.shape) of \(outputShape)")
-            addParameterGradients(of: gradient, input: input, to: &gradients)
+            let factor = Factor(gradient, precision: precision)
+            addParameterGradients(of: gradient, factor: factor, input: input, to: &gradients)
             var inputGradient = Tensor(uninitialized: input.shape)
             Product.matrices(rows: gradient.count / outputWidth, inner: outputWidth, columns: inputWidth)
-                .run(left: gradient, right: weight, into: &inputGradient)
+                .run(left: factor, right: weight, into: &inputGradient)
             return inputGradient
         }
     }
 
-    private func addParameterGradients(of gradient: Tensor, input: Tensor, to gradients: inout Gradients) {
+    /// - Parameter factor: the gradient as a factor.
+    private func addParameterGradients(
+        of gradient: Tensor, factor: Factor, input: Factor, to gradients: inout Gradients
+    ) {
         if sources.contains(where: { gradients.wants($0.weightName) }) {
             let rows = gradient.count / outputWidth
             var weightGradient = Tensor([outputWidth, inputWidth])
             if rows > 0 {
                 Product.matrices(rows: outputWidth, inner: rows, columns: inputWidth, transposingLeft: true)
-                    .run(left: gradient, right: input, into: &weightGradient)
+                    .run(left: factor, right: input, into: &weightGradient)
             }
             for source in sources { gradients.add(weightGradient.rows(source.rows), to: source.weightName) }
         }
@@ -57,21 +62,6 @@ extension Linear {
 }
 
 extension Tensor {
-    /// These gradients of a ReLU's output as gradients of its input.
-    package func maskedByReLU(of output: Tensor) -> Tensor {
-        precondition(shape == output.shape, "gradient \(shape) of \(output.shape)")
-        return Tensor(shape) { result in
-            guard let target = result.baseAddress else { return }
-            withExtendedLifetime((self, output)) {
-                Parallel.forRanges(count, minimumPerThread: 1 << 15) { range in
-                    let start = range.lowerBound
-                    rows_relu_gradient(
-                        Int64(range.count), output.pointer + start, pointer + start, target + start)
-                }
-            }
-        }
-    }
-
     /// The sum over all axes but the last, `[C]`; the same for any number of threads.
     package func columnSums() -> Tensor {
         let width = shape.last

@@ -10,6 +10,7 @@ public struct Linear: Sendable {
     public let outputWidth: Int
     let weights: PackedWeights
     let bias: Tensor?
+    let precision: ComputePrecision
     /// Where the checkpoint has the layer's output rows: one place, or several stacked into one product.
     let sources: [Source]
 
@@ -25,18 +26,23 @@ public struct Linear: Sendable {
     ///   - weight: `[output width, input width]`.
     ///   - bias: `[output width]`.
     public init(weight: Tensor, bias: Tensor?) {
-        self.init(weight: weight, bias: bias, sources: [])
+        self.init(weight: weight, bias: bias, precision: .float32, sources: [])
     }
 
     /// Reads `weight` and `bias`.
-    public init(_ cursor: WeightCursor, inputWidth: Int, outputWidth: Int) throws {
-        try self.init(stacking: [(cursor, outputWidth)], inputWidth: inputWidth)
+    public init(
+        _ cursor: WeightCursor, inputWidth: Int, outputWidth: Int, precision: ComputePrecision = .float32
+    ) throws {
+        try self.init(stacking: [(cursor, outputWidth)], inputWidth: inputWidth, precision: precision)
     }
 
     /// Several layers over one input as one product: their outputs side by side.
     ///
     /// - Parameter parts: where to read `weight` and `bias` of each, and its output width.
-    public init(stacking parts: [(cursor: WeightCursor, outputWidth: Int)], inputWidth: Int) throws {
+    public init(
+        stacking parts: [(cursor: WeightCursor, outputWidth: Int)], inputWidth: Int,
+        precision: ComputePrecision = .float32
+    ) throws {
         precondition(!parts.isEmpty, "no layers to stack")
         let weights = try parts.map { try $0.cursor.tensor("weight", [$0.outputWidth, inputWidth]) }
         let biases = try parts.map { try $0.cursor.tensor("bias", [$0.outputWidth]) }
@@ -49,16 +55,18 @@ public struct Linear: Sendable {
         }
         self.init(
             weight: weights.dropFirst().reduce(weights[0]) { .concatenating($0, $1) },
-            bias: biases.dropFirst().reduce(biases[0]) { .concatenating($0, $1) }, sources: sources)
+            bias: biases.dropFirst().reduce(biases[0]) { .concatenating($0, $1) }, precision: precision,
+            sources: sources)
     }
 
-    init(weight: Tensor, bias: Tensor?, sources: [Source]) {
+    init(weight: Tensor, bias: Tensor?, precision: ComputePrecision, sources: [Source]) {
         precondition(weight.shape.rank == 2, "weight \(weight.shape) of a linear layer")
         precondition(bias.map { $0.shape == [weight.shape[0]] } ?? true, "bias does not match weight \(weight.shape)")
         outputWidth = weight.shape[0]
         inputWidth = weight.shape[1]
-        weights = PackedWeights(weight)
+        weights = PackedWeights(weight, precision: precision)
         self.bias = bias
+        self.precision = precision
         self.sources = sources
     }
 
@@ -68,6 +76,13 @@ public struct Linear: Sendable {
     /// - Returns: `[..., output width]`.
     public func callAsFunction(
         _ input: Tensor, activation: Activation = .none, addingTo residual: consuming Tensor? = nil
+    ) -> Tensor {
+        self(Factor(input, precision: precision), activation: activation, addingTo: residual)
+    }
+
+    /// The same for an input that is a factor already.
+    func callAsFunction(
+        _ input: Factor, activation: Activation = .none, addingTo residual: consuming Tensor? = nil
     ) -> Tensor {
         precondition(input.shape.last == inputWidth, "input \(input.shape), expected [..., \(inputWidth)]")
         let outputShape = Shape(input.shape.dimensions.dropLast() + [outputWidth])
@@ -88,15 +103,19 @@ public struct Linear: Sendable {
 
     private func compile(rows: Int, epilogue: Epilogue) -> Operation {
         var shape = onednn_product(
-            rows: Int64(rows), inner: Int64(inputWidth), columns: Int64(outputWidth), epilogue: epilogue.bridged)
+            rows: Int64(rows), inner: Int64(inputWidth), columns: Int64(outputWidth), types: precision.native.types,
+            epilogue: epilogue.bridged)
         return Operation("a product of [\(rows), \(inputWidth)] with [\(outputWidth), \(inputWidth)]") {
             onednn_product_create(&shape, $0)
         }
     }
 
     /// The layer for tiles of `rows` rows that each thread of a parallel loop works on by itself.
+    ///
+    /// - Precondition: the layer computes in float32.
     package func tile(rows: Int, activation: Activation = .none) -> LinearTile {
-        Parallel.withThreadCount(1) {
+        precondition(precision == .float32, "tiles of a layer that computes in \(precision)")
+        return Parallel.withThreadCount(1) {
             let epilogue = Epilogue(hasBias: bias != nil, addsResidual: false, activation: activation)
             let key = PackedWeights.Key(extents: [rows], epilogue: epilogue)
             return LinearTile(

@@ -28,7 +28,8 @@ extension MultiHeadAttention {
         let (queryKeys, queryKeyPullback) = queryKey.withPullback(query)
         let (values, valuePullback) = value.withPullback(target)
         let weights = plan.weights(queryKeys: queryKeys)
-        let attended = plan.attended(weights.droppingOut(weightDropout), values: values)
+        let attended = Factor(
+            plan.attended(weights.droppingOut(weightDropout), values: values), precision: output.precision)
         let outputPullback = output.pullback(at: attended)
         let result =
             outputDropout == nil

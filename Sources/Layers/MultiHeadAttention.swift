@@ -18,22 +18,28 @@ public struct MultiHeadAttention: Sendable {
     let path: String
 
     /// Reads `in_proj_weight [3 width, width]`, `in_proj_bias` and `out_proj`.
-    public init(_ cursor: WeightCursor, width: Int, heads: Int) throws {
+    ///
+    /// - Parameter precision: of the projections; the products of queries, keys and values are float32.
+    public init(
+        _ cursor: WeightCursor, width: Int, heads: Int, precision: ComputePrecision = .float32
+    ) throws {
         precondition(width % heads == 0, "\(width) channels in \(heads) heads")
         self.heads = heads
         self.width = width
         path = cursor.path
         let weight = try cursor.tensor("in_proj_weight", [3 * width, width])
         let bias = try cursor.tensor("in_proj_bias", [3 * width])
-        queryKey = Self.projection(0..<2 * width, of: weight, bias)
-        value = Self.projection(2 * width..<3 * width, of: weight, bias)
-        output = try Linear(cursor["out_proj"], inputWidth: width, outputWidth: width)
+        queryKey = Self.projection(0..<2 * width, of: weight, bias, precision)
+        value = Self.projection(2 * width..<3 * width, of: weight, bias, precision)
+        output = try Linear(cursor["out_proj"], inputWidth: width, outputWidth: width, precision: precision)
     }
 
     /// Some rows of the input projection; gradients go by short names, as the rows have none of their own.
-    private static func projection(_ rows: Range<Int>, of weight: Tensor, _ bias: Tensor) -> Linear {
+    private static func projection(
+        _ rows: Range<Int>, of weight: Tensor, _ bias: Tensor, _ precision: ComputePrecision
+    ) -> Linear {
         Linear(
-            weight: weight.rows(rows), bias: bias.rows(rows),
+            weight: weight.rows(rows), bias: bias.rows(rows), precision: precision,
             sources: [Linear.Source(weightName: "weight", biasName: "bias", rows: 0..<rows.count)])
     }
 

@@ -26,10 +26,10 @@ package final class Operation: @unchecked Sendable {
 
     deinit { onednn_operation_destroy(handle) }
 
-    /// Runs the operation on plain pointers whose extents the caller has matched to the compiled shape.
+    /// Runs the operation on plain pointers whose extents and types the caller has matched to what was compiled.
     func run(
-        source: UnsafePointer<Float>, weights: UnsafeRawPointer, bias: UnsafePointer<Float>?,
-        destination: UnsafeMutablePointer<Float>
+        source: UnsafeRawPointer, weights: UnsafeRawPointer, bias: UnsafePointer<Float>?,
+        destination: UnsafeMutableRawPointer
     ) {
         let scratchpad = Storage(byteCount: scratchpadSize)
         let status = withExtendedLifetime(scratchpad) {

@@ -4,8 +4,8 @@ import Tensors
 
 /// A layer's weights in the order that oneDNN wants, and the layer's operations by input shape.
 ///
-/// The weights are packed when the layer first runs; the checkpoint's order is given up then, so that memory holds them
-/// once. Another input shape that wants another order (rare) gets a repacked copy.
+/// The weights are packed, and rounded to what the layer computes in, when the layer first runs; the checkpoint's order is given
+/// up then, so that memory holds them once. Another input shape that wants another order (rare) gets a repacked copy.
 final class PackedWeights: Sendable {
     /// What distinguishes a layer's operations: the input's extents, the epilogue, whether values or gradients flow, and the
     /// threads that share the work.
@@ -38,15 +38,17 @@ final class PackedWeights: Sendable {
     /// A folder of images of many sizes compiles each layer for each size; beyond this many the oldest is dropped.
     private static let compiledLimit = 8
 
-    init(_ plain: Tensor) {
-        state = Mutex(State(plain: plain))
+    /// - Parameter precision: what the layer computes in. Packing rounds the weights where the processor multiplies in that.
+    init(_ plain: Tensor, precision: ComputePrecision) {
+        let isRoundedByPacking = precision == precision.native
+        state = Mutex(State(plain: isRoundedByPacking ? plain : Factor(plain, precision: precision).tensor))
     }
 
     /// Runs the operation for `key`, compiling it and packing the weights if this is its first time.
     ///
     /// A backward pass wants the weights in another order than the forward: a training step holds both.
     func run(
-        _ key: Key, source: Tensor, bias: Tensor?, destination: UnsafeMutablePointer<Float>, compile: () -> Operation
+        _ key: Key, source: Factor, bias: Tensor?, destination: UnsafeMutablePointer<Float>, compile: () -> Operation
     ) {
         let compiled = compiled(key, compile: compile)
         withExtendedLifetime((source, bias, compiled.weights)) {

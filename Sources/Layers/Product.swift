@@ -19,6 +19,8 @@ package struct Product: Sendable, Hashable {
     package var accumulates: Bool
     /// For use inside a parallel loop: the product runs on the thread that calls it.
     package var runsOnOneThread: Bool
+    /// How the factors lie in memory; the result is float32.
+    private var factors = ComputePrecision.float32
 
     package init(
         batches: (Int, Int) = (1, 1), rows: Int, inner: Int, columns: Int, leftStrides: Strides, rightStrides: Strides,
@@ -58,7 +60,24 @@ package struct Product: Sendable, Hashable {
         }
     }
 
-    /// Runs the product on memory that the caller answers for.
+    /// Runs the product on factors as they are.
+    ///
+    /// - Precondition: both are of one precision.
+    package func run(left: Factor, right: Factor, into result: inout Tensor) {
+        precondition(left.format == right.format, "a product of \(left.format) and \(right.format)")
+        guard rows > 0, columns > 0, batches[0] > 0, batches[1] > 0 else { return }
+        var product = self
+        product.factors = left.format
+        result.withMutableElements { result in
+            guard let destination = result.baseAddress else { return }
+            withExtendedLifetime((left, right)) {
+                product.compiled().run(
+                    source: left.pointer, weights: right.pointer, bias: nil, destination: destination)
+            }
+        }
+    }
+
+    /// Runs the product on float32 memory that the caller answers for.
     package func run(
         left: UnsafePointer<Float>, right: UnsafePointer<Float>, into result: UnsafeMutablePointer<Float>
     ) {
@@ -80,7 +99,7 @@ package struct Product: Sendable, Hashable {
             batches: (batches[0], batches[1]), rows: Int64(rows), inner: Int64(inner), columns: Int64(columns),
             left_strides: four(leftStrides, rows, inner),
             right_strides: four(rightStrides, inner, columns), result_strides: four(resultStrides, rows, columns),
-            adds_destination: accumulates ? 1 : 0)
+            types: factors.types, adds_destination: accumulates ? 1 : 0)
         return Operation("\(self)") { onednn_batched_product_create(&bridged, $0) }
     }
 }

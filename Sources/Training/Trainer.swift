@@ -20,6 +20,8 @@ public struct Trainer: Sendable {
         public var averageDecay: Double? = 0.9998
         public var dropout: TrainingOptions.DropoutRates = .published
         public var normalization: Normalization = .frozen
+        /// Of products and convolutions; weights, gradients and all else are float32.
+        public var precision: ComputePrecision = .float32
         /// Decides which elements dropout drops.
         public var seed: UInt64 = 0
 
@@ -109,7 +111,7 @@ public struct Trainer: Sendable {
     private func lesson(of batch: TrainingBatch, step: Int) throws -> Lesson {
         let model = try DeformableDETR(
             WeightCursor(parameters, allowsNonfinite: true), configuration: configuration,
-            normalization: options.normalization)
+            normalization: options.normalization, precision: options.precision)
         let empty = Lesson(gradients: Gradients(wanting: isTrained))
         let workers = min(Parallel.threadCount, batch.parts.count)
         guard workers > 1 else {

@@ -6,6 +6,7 @@
 #define CKERNELS_H
 
 #include "Colors.h"
+#include "BFloat16.h"
 #include "DeformableSampling.h"
 #include "DepthwiseConvolution.h"
 #include "FocalLoss.h"

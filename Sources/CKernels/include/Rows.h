@@ -40,10 +40,6 @@ void rows_scale_shift(int64_t rows, int64_t width, const float *input, const flo
 void rows_max_pool_3x3(int64_t height, int64_t width, int64_t channels, const float *input, int64_t output_row,
                        int64_t output_width, float *output);
 
-/// `result = gradient` where `output` is positive, else 0: the backward of max(0, x) from what it gave. `result` may be
-/// `gradient`.
-void rows_relu_gradient(int64_t count, const float *output, const float *gradient, float *result);
-
 /// Adds each column's sum over the rows to `sums[width]`.
 void rows_add_column_sums(int64_t rows, int64_t width, const float *input, float *sums);
 

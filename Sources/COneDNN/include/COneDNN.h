@@ -1,7 +1,7 @@
 /// The few calls of oneDNN that the network needs, without oneDNN's own types: version 2.x today.
 ///
-/// All data is 32-bit float. Activations are dense with channels innermost (`nhwc`); weights come in the checkpoints' order
-/// and are packed once into whatever order oneDNN prefers for the operation. An operation is compiled for one shape, holds
+/// Activations are dense with channels innermost (`nhwc`); weights come as 32-bit floats in the checkpoints' order and are
+/// packed once into the type and whatever order oneDNN prefers for the operation. An operation is compiled for one shape, holds
 /// no data, and may be executed by several threads at once. Functions return 0 or oneDNN's status code.
 #ifndef CONEDNN_H
 #define CONEDNN_H
@@ -10,6 +10,21 @@
 #include <stdint.h>
 
 typedef struct onednn_operation onednn_operation;
+
+/// What the numbers of a tensor are.
+typedef enum {
+    onednn_float32,
+    /// The upper half of a float32: 8 bits of precision, the same range.
+    onednn_bfloat16,
+} onednn_type;
+
+/// What an operation multiplies, and what it stores; sums and biases are float32 always.
+typedef struct {
+    onednn_type factors, result;
+} onednn_types;
+
+/// 1 if the processor has instructions for products of bfloat16, and oneDNN uses them.
+int onednn_multiplies_bfloat16(void);
 
 /// What happens to a product before it is stored: + bias, + what the destination holds, then max(0, x).
 typedef struct {
@@ -28,6 +43,7 @@ typedef struct {
     /// Distance between taps: 1 for an ordinary convolution.
     int64_t dilation_height, dilation_width;
     int64_t padding_top, padding_left, padding_bottom, padding_right;
+    onednn_types types;
     onednn_epilogue epilogue;
 } onednn_convolution;
 
@@ -35,6 +51,7 @@ typedef struct {
 /// bias `[columns]`, destination `[rows, columns]`.
 typedef struct {
     int64_t rows, inner, columns;
+    onednn_types types;
     onednn_epilogue epilogue;
 } onednn_product;
 
@@ -44,6 +61,7 @@ typedef struct {
     int64_t batches[2];
     int64_t rows, inner, columns;
     int64_t left_strides[4], right_strides[4], result_strides[4];
+    onednn_types types;
     /// Adds to what the result holds.
     int adds_destination;
 } onednn_batched_product;
@@ -81,8 +99,8 @@ int onednn_repack_weights(const onednn_operation *from, const void *packed, cons
 
 /// Runs the operation. `weights` are packed (or the right-hand activations of a batched product, or an output's gradient);
 /// `bias` is null without one.
-int onednn_execute(const onednn_operation *operation, const float *source, const void *weights, const float *bias,
-                   float *destination, void *scratchpad);
+int onednn_execute(const onednn_operation *operation, const void *source, const void *weights, const float *bias,
+                   void *destination, void *scratchpad);
 
 /// The library's version in use, such as "2.6.3".
 const char *onednn_version_text(void);

@@ -40,9 +40,13 @@ public struct MultiScaleDeformableAttention: Sendable {
     ///   - cursor: the attention's place in a checkpoint; `WeightCursor(parameters)` for parameters in memory.
     ///   - width: C, shared evenly by the heads.
     ///   - points: K, for each head and level.
+    ///   - precision: of the projections; sampling is float32.
     /// - Throws: ``DeformableAttentionError/configuration(_:)`` for extents that no attention has, `CheckpointError` for
     ///   parameters that are missing, misshaped or not finite.
-    public init(_ cursor: WeightCursor, width: Int, heads: Int, levels: Int, points: Int) throws {
+    public init(
+        _ cursor: WeightCursor, width: Int, heads: Int, levels: Int, points: Int,
+        precision: ComputePrecision = .float32
+    ) throws {
         try Self.validate(width: width, heads: heads, levels: levels, points: points)
         self.width = width
         self.levels = levels
@@ -50,9 +54,11 @@ public struct MultiScaleDeformableAttention: Sendable {
         let samples = heads * levels * points
         projection = try Linear(
             stacking: [(cursor["sampling_offsets"], 2 * samples), (cursor["attention_weights"], samples)],
-            inputWidth: width)
-        valueProjection = try Linear(cursor["value_proj"], inputWidth: width, outputWidth: width)
-        outputProjection = try Linear(cursor["output_proj"], inputWidth: width, outputWidth: width)
+            inputWidth: width, precision: precision)
+        valueProjection = try Linear(
+            cursor["value_proj"], inputWidth: width, outputWidth: width, precision: precision)
+        outputProjection = try Linear(
+            cursor["output_proj"], inputWidth: width, outputWidth: width, precision: precision)
     }
 
     static func validate(width: Int, heads: Int, levels: Int, points: Int) throws {

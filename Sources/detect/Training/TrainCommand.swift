@@ -170,6 +170,10 @@ struct TrainingCourseArguments: ParsableArguments {
     @Option(help: "Which stages of the backbone do not learn: none, stem, layer1 (both), or all.")
     var freeze: FrozenChoice?
 
+    @Option(
+        help: "What products are computed in: f32, or bf16 (faster where the processor has it; weights stay f32).")
+    var precision: TrainingPrecision = .f32
+
     @Option(help: ArgumentHelp("Decides all that is random.", valueName: "number"))
     var seed: UInt64 = 0
 

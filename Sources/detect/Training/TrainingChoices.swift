@@ -3,6 +3,7 @@
 import ArgumentParser
 import Backbone
 import DeformDETR
+import Layers
 import Training
 
 /// A kind of model.
@@ -44,6 +45,13 @@ enum NormalizationChoice: String, CaseIterable, ExpressibleByArgument {
     case frozen, batch
 
     var normalization: Normalization { self == .frozen ? .frozen : .batch }
+}
+
+/// What products are computed in.
+enum TrainingPrecision: String, CaseIterable, ExpressibleByArgument {
+    case f32, bf16
+
+    var precision: ComputePrecision { self == .f32 ? .float32 : .bfloat16 }
 }
 
 /// How the learning rate falls.

@@ -56,6 +56,7 @@ struct TrainingPlan {
                 ?? course.learningRate * (startsFromNothing ? 1 : 0.1),
             weightDecay: course.weightDecay,
             frozen: frozen.nameParts + (normalization == .frozen ? ParameterGroups.backboneNormalization : []))
+        options.precision = course.precision.precision
         options.optimizer.maximumNorm = course.clip > 0 ? course.clip : nil
         options.schedule = LearningRateSchedule(
             warmupSteps: course.warmup,
