@@ -57,7 +57,7 @@ public struct CodeImageGenerator: Sendable {
         let drawn = (max(32, Int(Float(width) * scale)), max(32, Int(Float(height) * scale)))
         var builder = SceneBuilder(width: drawn.0, height: drawn.1)
         try builder.build(isEmpty: random.chance(options.emptyShare), &random)
-        let camera = Camera(moduleSide: builder.moduleSide, &random)
+        let camera = Camera(builder.medium, moduleSide: builder.moduleSide, &random)
         let image = try camera.photograph(builder.scene.raster, outputWidth: width, outputHeight: height)
         let stretch = (Float(width) / Float(drawn.0), Float(height) / Float(drawn.1))
         let annotations = builder.scene.annotations(

@@ -24,6 +24,14 @@ extension SIMD4<Float> {
     /// The colour `share` of the way to another; the opacity too.
     func mixed(with other: Tone, share: Float) -> Tone { self + (other - self) * share }
 
+    /// Lays a share of a colour over this one, whose opacity grows.
+    @inline(__always)
+    mutating func cover(with color: Tone, share: Float) {
+        var mixed = self + (color - self) * share
+        mixed.w = Swift.max(w, share)
+        self = mixed
+    }
+
     /// The colour multiplied, the opacity kept.
     func scaled(_ factor: Float) -> Tone { self * Tone(factor, factor, factor, 1) }
 }
@@ -92,6 +100,12 @@ struct Raster: Sendable {
 
     /// Bilinear between pixel centres; outside, the nearest pixel.
     func sample(_ point: Point) -> Tone {
+        pixels.withUnsafeBufferPointer { Self.sample($0, width: width, height: height, at: point) }
+    }
+
+    /// The same for loops that have the pixels at hand.
+    @inline(__always)
+    static func sample(_ pixels: UnsafeBufferPointer<Tone>, width: Int, height: Int, at point: Point) -> Tone {
         let x = min(max(point.x - 0.5, 0), Float(width - 1))
         let y = min(max(point.y - 0.5, 0), Float(height - 1))
         let (column, row) = (Int(x), Int(y))
@@ -105,11 +119,9 @@ struct Raster: Sendable {
     }
 
     /// Covers a pixel with a share of a colour; its own opacity grows.
+    @inline(__always)
     mutating func blend(_ color: Tone, share: Float, at index: Int) {
-        let below = pixels[index]
-        var mixed = below + (color - below) * share
-        mixed.w = max(below.w, share)
-        pixels[index] = mixed
+        pixels[index].cover(with: color, share: share)
     }
 
     /// The pixels that an area touches.
@@ -126,10 +138,14 @@ struct Raster: Sendable {
     @inline(__always)
     mutating func paint(in area: Area, _ tone: (Point) -> (color: Tone, share: Float)) {
         let (columns, rows) = span(area)
-        for row in rows {
-            for column in columns {
-                let (color, share) = tone([Float(column) + 0.5, Float(row) + 0.5])
-                if share > 0 { blend(color, share: min(share, 1), at: row * width + column) }
+        let width = width
+        // Without the array's check of every index: `span` keeps them inside.
+        pixels.withUnsafeMutableBufferPointer { pixels in
+            for row in rows {
+                for column in columns {
+                    let (color, share) = tone([Float(column) + 0.5, Float(row) + 0.5])
+                    if share > 0 { pixels[row * width + column].cover(with: color, share: min(share, 1)) }
+                }
             }
         }
     }

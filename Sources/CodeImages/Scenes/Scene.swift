@@ -33,7 +33,7 @@ struct Scene: Sendable {
 
         let bounds = Self.bounds(of: outline)
         let (columns, rows) = raster.span(bounds.expanded(by: 1))
-        let brightness = random.value(in: 0.75...1.08)
+        let brightness = shadow > 0 ? random.value(in: 0.75...1.08) : 1
         let samples = Self.samples(pose: pose, area: area, bounds: bounds)
         for row in rows {
             for column in columns {
@@ -83,14 +83,10 @@ struct Scene: Sendable {
         let bounds = Self.bounds(of: outline)
         let size = min(bounds.width, bounds.height)
         let shift = direction(random.value(in: 0...6.3)) * size * random.value(in: 0.01...0.1)
-        // Every fourth point keeps the outline's shape; rings of decreasing strength soften it.
+        // Every fourth point keeps the outline's shape.
         let corners = stride(from: 0, to: outline.count, by: 4).map { outline[$0] + shift }
-        let center = corners.reduce(.zero, +) / Float(corners.count)
-        for ring in 0..<4 {
-            let growth = 1 + Float(ring) * 0.012
-            let grown = corners.map { center + ($0 - center) * growth }
-            raster.fillConvex(grown, color: { _ in .gray(0) }, opacity: strength / 4)
-        }
+        raster.fillConvex(
+            corners, color: { _ in .gray(0) }, opacity: strength, softness: size * random.logarithmic(in: 0.01...0.3))
     }
 
     /// The sides of a thick thing that face the camera.
@@ -112,19 +108,11 @@ struct Scene: Sendable {
 
     /// Something opaque and convex now hides what was there.
     mutating func cover(_ corners: [Point]) {
-        let center = corners.reduce(.zero, +) / Float(corners.count)
-        let (columns, rows) = raster.span(Self.bounds(of: corners))
+        guard let polygon = ConvexPolygon(corners) else { return }
+        let (columns, rows) = raster.span(polygon.bounds)
         for row in rows {
-            for column in columns {
-                let point = Point(Float(column) + 0.5, Float(row) + 0.5)
-                let isInside = corners.indices.allSatisfy { index in
-                    let (start, end) = (corners[index], corners[(index + 1) % corners.count])
-                    let along = end - start
-                    let side = along.x * (point.y - start.y) - along.y * (point.x - start.x)
-                    let inner = along.x * (center.y - start.y) - along.y * (center.x - start.x)
-                    return side * inner >= 0
-                }
-                if isInside { owners[row * raster.width + column] = 0 }
+            for column in polygon.columns(at: Float(row) + 0.5, within: 0, among: columns) {
+                owners[row * raster.width + column] = 0
             }
         }
     }

@@ -11,13 +11,11 @@ extension Raster {
         _ decoration: Decoration, in area: Area, ink: Tone, fonts: FontCase, _ random: inout RandomSource
     ) {
         let color = random.chance(0.2) ? Ground.colored.color(&random) : ink
-        var style = TextStyle(color: color, isBold: random.chance(0.25))
-        if random.chance(0.15) { style.slant = 0.2 }
-        if random.chance(0.2) { style.pitch = random.value(in: 0.58...0.75) }
+        var style = TextStyle(color: color, &random)
         switch decoration {
         case .headline:
             let size = min(area.height * 0.8, area.width / 4)
-            style.isBold = random.chance(0.6)
+            if random.chance(0.4) { style.weight = random.value(in: 0.05...0.15) }
             set(
                 [SymbolContent.words(random.whole(in: 1...3), &random)], in: area, size: size, style: style, fonts,
                 &random)
@@ -65,7 +63,7 @@ extension Raster {
         _ random: inout RandomSource
     ) {
         let typeface = fonts[size]
-        let letter = size * (style.pitch ?? 0.6)
+        let letter = size * (style.pitch ?? 0.55 * style.stretch + max(style.spacing, 0))
         let room = max(1, Int(area.width / letter))
         let isCentered = random.chance(0.3)
         for (index, text) in lines.enumerated() {

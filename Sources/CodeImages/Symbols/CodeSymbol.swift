@@ -14,6 +14,26 @@ struct CodeSymbol: Sendable {
     /// Width by height in modules; linear codes' height was chosen with them.
     var size: SIMD2<Float> { [Float(matrix.columns), matrix.height] }
 
+    /// The digits that stand below codes with guard bars, with the modules that each group stands under; places left of
+    /// the first and right of the last bar are beside the code.
+    ///
+    /// - Source: GS1 General Specifications 5.2, figures of EAN-13, EAN-8, UPC-A and UPC-E.
+    var digitGroups: [(digits: String, modules: Range<Int>)] {
+        let places: [(count: Int, modules: Range<Int>)] =
+            switch (symbology, text.count) {
+            case (CZINT_EAN, 13): [(1, -10 ..< -3), (6, 3..<45), (6, 50..<92)]
+            case (CZINT_EAN, 8): [(4, 3..<31), (4, 36..<64)]
+            case (CZINT_UPC_A, 12): [(1, -9 ..< -2), (5, 11..<46), (5, 49..<84), (1, 97..<104)]
+            case (CZINT_UPC_E, 8): [(1, -9 ..< -2), (6, 3..<45), (1, 53..<60)]
+            default: []
+            }
+        var rest = Substring(text)
+        return places.map { place in
+            defer { rest = rest.dropFirst(place.count) }
+            return (String(rest.prefix(place.count)), place.modules)
+        }
+    }
+
     /// A random symbol of a class, of any of its variants, with random content.
     ///
     /// A content that its symbology refuses (too long for the size asked for) is replaced by another.
