@@ -27,10 +27,10 @@ struct Camera: Sendable {
     private let noiseSeed: UInt64
     private let quality: Int
 
-    /// - Parameter moduleSide: pixels to a module of the scene's finest code; blur stays in proportion to it, because nobody
+    /// - Parameter moduleSide: pixels to the scene's finest detail; blur stays in proportion to it, because nobody
     ///   can say what a code is that has dissolved entirely.
     init(_ medium: Medium, moduleSide: Float, _ random: inout RandomSource) {
-        let limit = max(0.7, moduleSide * 1.25)
+        let limit = max(0.5, moduleSide * 0.8)
         let isGray = random.chance(medium == .scanner ? 0.5 : 0.13)
         var (warmth, tint, haze): (Float, Float, Float) = (0, 0, 0)
         switch medium {
@@ -38,7 +38,7 @@ struct Camera: Sendable {
             defocus = min(random.chance(0.5) ? random.value(in: 0.2...0.8) : random.logarithmic(in: 0.5...4), limit)
             motion =
                 random.chance(0.17)
-                ? (random.value(in: 0...6.3), min(random.logarithmic(in: 2...16), max(2, moduleSide * 3))) : nil
+                ? (random.value(in: 0...6.3), min(random.logarithmic(in: 2...16), max(1.6, moduleSide * 1.8))) : nil
             aim =
                 random.chance(0.85)
                 ? random.logarithmic(in: 0.6...1.1)

@@ -1,7 +1,7 @@
 /// Puts a scene together: backdrop, things without codes, things with codes, what covers them, light.
 struct SceneBuilder {
     private(set) var scene: Scene
-    /// Pixels to a module of the finest code; a few where there is none.
+    /// Pixels to the finest detail that a code must keep to be told; a few where there is none.
     private(set) var moduleSide: Float = 4
     /// What takes the picture.
     private(set) var medium = Camera.Medium.camera
@@ -69,10 +69,12 @@ struct SceneBuilder {
         let length =
             framing?.codeLength(first.size / modules, width: width, height: height, &random)
             ?? min(width, height) * random.logarithmic(in: 0.03...0.4)
-        let least = modules * (first.kind == .linear ? random.value(in: 0.65...1.3) : random.value(in: 0.8...1.8))
+        let least = modules * (first.kind == .linear ? random.value(in: 0.65...1.3) : random.value(in: 1...2.2))
         let seenLength = min(max(length, least, 12), max(width, height) * 0.98)
         let side = seenLength / modules
-        moduleSide = isFirst ? side : min(moduleSide, side)
+        // Bars can still be told when their modules no longer can.
+        let finest = first.kind == .linear ? side * 1.6 : side
+        moduleSide = isFirst ? finest : min(moduleSide, finest)
         // Drawn a little larger than it is seen, so that warping does not blur it.
         let oversampling = framing == .scene || !isFirst ? random.value(in: 1.1...1.6) : random.value(in: 1...1.3)
         let roll = framing?.isFlat == true ? Self.flatRoll(&random) : nil

@@ -66,7 +66,13 @@ struct CodeSymbol: Sendable {
             let height = Float(encoded.columns) * random.logarithmic(in: 0.13...0.85)
             if encoded.rows == 1 {
                 heights = [height]
-                if let guards = Self.guards(request.symbology, columns: encoded.columns), random.chance(0.8) {
+                if let addOn = Self.addOnStart(request, encoded) {
+                    // Their digits stand above them.
+                    let both = rows[0]
+                    rows = [both.enumerated().map { $1 && $0 < addOn }, both]
+                    let share = random.value(in: 0.05...0.25)
+                    heights = [height * share, height * (1 - share)]
+                } else if let guards = Self.guards(request.symbology, columns: encoded.columns), random.chance(0.8) {
                     rows.append(rows[0].enumerated().map { $1 && guards.contains($0) })
                     heights.append(random.value(in: 3...7))
                     hasGuards = true
@@ -89,6 +95,20 @@ struct CodeSymbol: Sendable {
         matrix = ModuleMatrix(
             columns: columns.count, rows: rows.count, modules: rows.flatMap { $0[columns] }, rowHeights: heights)
         self.text = text
+    }
+
+    /// The column at which an add-on of two or five digits begins; nil for codes without.
+    /// - Source: GS1 General Specifications 5.2.2: EAN-13 and UPC-A are 95 modules wide, EAN-8 67, UPC-E 51.
+    private static func addOnStart(_ request: SymbolRequest, _ encoded: ModuleMatrix) -> Int? {
+        guard request.content.contains("+") else { return nil }
+        let width =
+            switch request.symbology {
+            case CZINT_EAN: request.content.prefix { $0 != "+" }.count > 8 ? 95 : 67
+            case CZINT_UPC_A: 95
+            case CZINT_UPC_E: 51
+            default: encoded.columns
+            }
+        return encoded.columns > width ? width : nil
     }
 
     /// The columns of the bars that reach down between the digits; nil for codes without.

@@ -89,7 +89,10 @@ extension SymbolRequest {
                 symbology: CZINT_TRUNCATED_PDF417, content: SymbolContent.text(length: length, &random),
                 options: [Int32(random.whole(in: 0...5)), Int32(random.whole(in: 2...12)), 0])
         default:
-            let columns = Int32(random.chance(0.7) ? random.whole(in: 2...9) : random.whole(in: 1...18))
+            // Mostly wider than high: about `length * 0.6 + 20` codewords of 17 by 3 modules beside 69 modules of ends.
+            let aspect = random.logarithmic(in: 0.8...5)
+            let fitting = Int((aspect * 3 / 17 * (Float(length) * 0.6 + 20)).squareRoot()) - 1
+            let columns = Int32(random.chance(0.75) ? min(max(fitting, 1), 18) : random.whole(in: 1...18))
             return SymbolRequest(
                 symbology: CZINT_PDF417, content: SymbolContent.text(length: length, &random),
                 options: [Int32(random.whole(in: 0...6)), columns, 0])
@@ -111,13 +114,17 @@ extension SymbolRequest {
             isGS1: [CZINT_GS1_128, CZINT_DATABAR_EXPANDED, CZINT_DATABAR_EXPANDED_STACKED].contains(symbology))
     }
 
+    /// The issue of a magazine, the price of a book.
+    private static func addOn(_ random: inout RandomSource) -> String {
+        random.chance(0.09) ? "+" + SymbolContent.digits(random.chance(0.5) ? 2 : 5, &random) : ""
+    }
+
     private static func linearContent(_ symbology: CZintSymbology, _ random: inout RandomSource) -> String {
         switch symbology {
         case CZINT_EAN:
             let digits = SymbolContent.digits(random.chance(0.2) ? 7 : 12, &random)
-            let addOn = random.chance(0.07) ? "+" + SymbolContent.digits(random.chance(0.5) ? 2 : 5, &random) : ""
-            return digits + addOn
-        case CZINT_UPC_A: return SymbolContent.digits(11, &random)
+            return digits + addOn(&random)
+        case CZINT_UPC_A: return SymbolContent.digits(11, &random) + addOn(&random)
         case CZINT_UPC_E: return SymbolContent.digits(6, &random)
         case CZINT_ITF14, CZINT_DATABAR, CZINT_DATABAR_STACKED, CZINT_LEITCODE: return SymbolContent.digits(13, &random)
         case CZINT_DATABAR_LIMITED: return "0" + SymbolContent.digits(12, &random)
