@@ -37,7 +37,7 @@ struct SceneBuilder {
         }
         if !isEmpty {
             try addCodes(framing, &random)
-            let others: [(Int, Float)] = [(0, 15), (1, 4), (2, 1.2), (3, 0.5)]
+            let others: [(Int, Float)] = [(0, 12), (1, 4.5), (2, 1.8), (3, 0.8)]
             for _ in 0..<(framing == .scene ? random.pick(weighted: others) : 0) { try addCodes(nil, &random) }
         }
         if random.chance(0.04) { addDistractor(&random) }
@@ -55,22 +55,15 @@ struct SceneBuilder {
     private mutating func addCodes(_ framing: Framing?, _ random: inout RandomSource) throws(SymbolError) {
         let isFirst = framing != nil
         let design = (framing ?? .scene).design(&random)
-        var codes: [CodeSymbol] = []
         let count = random.chance(0.7) ? design.codeCount.lowerBound : random.whole(in: design.codeCount)
         let kind = Self.randomKind(&random)
-        for index in 0..<count {
+        let (first, seenLength) = try firstCode(kind, framing, &random)
+        var codes = [first]
+        for _ in 1..<count {
             // Codes on one thing are often of one kind.
-            let next = index == 0 || random.chance(0.5) ? kind : Self.randomKind(&random)
-            codes.append(try CodeSymbol.random(next, &random))
+            codes.append(try CodeSymbol.random(random.chance(0.5) ? kind : Self.randomKind(&random), &random))
         }
-        let first = codes[0]
         let modules = max(first.size.x, first.size.y)
-        // From a few pixels to the whole image; more modules need more pixels to be a code at all.
-        let length =
-            framing?.codeLength(first.size / modules, width: width, height: height, &random)
-            ?? min(width, height) * random.logarithmic(in: 0.03...0.4)
-        let least = modules * (first.kind == .linear ? random.value(in: 0.65...1.3) : random.value(in: 1...2.2))
-        let seenLength = min(max(length, least, 12), max(width, height) * 0.98)
         let side = seenLength / modules
         // Bars can still be told when their modules no longer can.
         let finest = first.kind == .linear ? side * 1.6 : side
@@ -121,6 +114,26 @@ struct SceneBuilder {
         if random.chance(0.12) {
             let bounds = Scene.bounds(of: pose.outline(of: target))
             for _ in 0..<random.whole(in: 1...2) { scene.add(.random(&random), near: bounds, &random) }
+        }
+    }
+
+    /// A symbol and how many pixels its longer side takes in the picture: from a few to the whole image.
+    private func firstCode(
+        _ kind: CodeKind, _ framing: Framing?, _ random: inout RandomSource
+    ) throws(SymbolError) -> (CodeSymbol, Float) {
+        var attempts = 6
+        while true {
+            let symbol = try CodeSymbol.random(kind, &random)
+            let modules = max(symbol.size.x, symbol.size.y)
+            let length =
+                framing?.codeLength(symbol.size / modules, width: width, height: height, &random)
+                ?? min(width, height) * random.logarithmic(in: 0.03...0.4)
+            // More modules need more pixels to be a code at all; where there are few, codes of few modules are found.
+            let least = modules * (kind == .linear ? random.value(in: 0.65...1.3) : random.value(in: 0.85...1.9))
+            attempts -= 1
+            guard least > length, attempts > 0 else {
+                return (symbol, min(max(length, least, 12), max(width, height) * 0.98))
+            }
         }
     }
 
