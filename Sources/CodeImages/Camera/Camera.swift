@@ -107,32 +107,40 @@ struct Camera: Sendable {
         let (lift, contrast, saturation, threshold) = (lift, contrast, saturation, threshold)
         let exposure = exposure(of: raster)
         let gains = gains * Tone(exposure, exposure, exposure, 1)
-        for index in raster.pixels.indices {
-            var tone = raster.pixels[index] * gains
-            let luminance = tone.luminance
-            let gray = Tone(luminance, luminance, luminance, tone.w)
-            tone = gray + (tone - gray) * saturation
-            tone = tone.clamped(lowerBound: .zero, upperBound: .one)
-            // Between a straight line and a smooth step.
-            tone += (tone * tone * (3 - 2 * tone) - tone) * contrast
-            tone = lift + tone * (1 - lift)
-            // Four sums of two uniform numbers: one for all channels, three for each.
-            let bits = source.next()
-            let halves = SIMD8<UInt8>(bits)
-            let random = SIMD8<Float>(halves) / 127.5 - 1
-            let own = Tone(random[0] + random[1], random[2] + random[3], random[4] + random[5], 0)
-            let common = random[6] + random[7]
-            tone += (own * colorNoise + common * (1 - colorNoise * 0.5)) * noise
-            if let threshold { tone = .gray(0.5 + (tone.luminance - threshold.level) * threshold.slope) }
-            raster.pixels[index] = tone
+        let grains = noise > 0 ? grains(&source) : [.zero]
+        let (width, height, mask) = (raster.width, raster.height, grains.count - 1)
+        raster.pixels.withUnsafeMutableBufferPointer { pixels in
+            grains.withUnsafeBufferPointer { grains in
+                for row in 0..<height {
+                    // Every row reads the table from another place, so that its end is nowhere seen.
+                    let start = Int(truncatingIfNeeded: source.next() & 0xFFFF)
+                    for column in 0..<width {
+                        var tone = pixels[row * width + column] * gains
+                        let luminance = tone.luminance
+                        let gray = Tone(luminance, luminance, luminance, tone.w)
+                        tone = (gray + (tone - gray) * saturation).inRange
+                        // Between a straight line and a smooth step.
+                        tone += (tone * tone * (3 - 2 * tone) - tone) * contrast
+                        tone = lift + tone * (1 - lift) + grains[(start + column) & mask]
+                        if let threshold {
+                            tone = .gray(0.5 + (tone.luminance - threshold.level) * threshold.slope)
+                        }
+                        pixels[row * width + column] = tone
+                    }
+                }
+            }
         }
     }
-}
 
-extension SIMD8<UInt8> {
-    /// The eight bytes of a number, lowest first.
-    fileprivate init(_ bits: UInt64) {
-        self.init()
-        for index in 0..<8 { self[index] = UInt8(truncatingIfNeeded: bits >> UInt64(8 * index)) }
+    /// A power of two of noise values: one share for all channels, one for each, both sums of two uniform numbers.
+    private func grains(_ source: inout RandomSource) -> [Tone] {
+        (0..<8192).map { _ in
+            let own = Tone(
+                source.unit() + source.unit(), source.unit() + source.unit(), source.unit() + source.unit(), 1)
+            let common = 2 * (source.unit() + source.unit() - 1)
+            var grain = (2 * (own - 1) * colorNoise + common * (1 - colorNoise * 0.5)) * noise
+            grain.w = 0
+            return grain
+        }
     }
 }

@@ -61,16 +61,20 @@ extension Raster {
             let position = Float(index) - Float(count - 1) / 2
             return (Int((step.x * position).rounded()), Int((step.y * position).rounded()))
         }
-        let scale = 1 / Float(count)
-        for row in 0..<height {
-            for column in 0..<width {
-                var sum = Tone.zero
-                for (right, down) in offsets {
-                    let x = min(max(column + right, 0), width - 1)
-                    let y = min(max(row + down, 0), height - 1)
-                    sum += source[y * width + x]
+        let (scale, width, height) = (1 / Float(count), width, height)
+        source.withUnsafeBufferPointer { source in
+            pixels.withUnsafeMutableBufferPointer { pixels in
+                for row in 0..<height {
+                    for column in 0..<width {
+                        var sum = Tone.zero
+                        for (right, down) in offsets {
+                            let x = min(max(column + right, 0), width - 1)
+                            let y = min(max(row + down, 0), height - 1)
+                            sum += source[y * width + x]
+                        }
+                        pixels[row * width + column] = sum * scale
+                    }
                 }
-                pixels[row * width + column] = sum * scale
             }
         }
     }
@@ -87,25 +91,32 @@ extension Raster {
         let source = pixels
         let reach = weights.count / 2
         let stride = columnStep + rowStep * width
-        for row in 0..<height {
-            for column in 0..<width {
-                let index = row * width + column
-                let position = columnStep > 0 ? column : row
-                let count = columnStep > 0 ? width : height
-                var sum = Tone.zero
-                if position >= reach, position + reach < count {
-                    var tap = index - reach * stride
-                    for weight in weights {
-                        sum += source[tap] * weight
-                        tap += stride
-                    }
-                } else {
-                    for (offset, weight) in weights.enumerated() {
-                        let moved = min(max(position + offset - reach, 0), count - 1)
-                        sum += source[index + (moved - position) * stride] * weight
+        let (width, height) = (width, height)
+        let count = columnStep > 0 ? width : height
+        source.withUnsafeBufferPointer { source in
+            pixels.withUnsafeMutableBufferPointer { pixels in
+                weights.withUnsafeBufferPointer { weights in
+                    for row in 0..<height {
+                        for column in 0..<width {
+                            let index = row * width + column
+                            let position = columnStep > 0 ? column : row
+                            var sum = Tone.zero
+                            if position >= reach, position + reach < count {
+                                var tap = index - reach * stride
+                                for weight in weights {
+                                    sum += source[tap] * weight
+                                    tap += stride
+                                }
+                            } else {
+                                for (offset, weight) in weights.enumerated() {
+                                    let moved = min(max(position + offset - reach, 0), count - 1)
+                                    sum += source[index + (moved - position) * stride] * weight
+                                }
+                            }
+                            pixels[index] = sum
+                        }
                     }
                 }
-                pixels[index] = sum
             }
         }
     }

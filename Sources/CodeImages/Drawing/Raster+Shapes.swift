@@ -90,12 +90,12 @@ extension Raster {
 }
 
 /// The area within straight edges.
-struct ConvexPolygon {
+package struct ConvexPolygon {
     let bounds: Area
     private var edges: [(normal: Point, offset: Float)] = []
 
     /// Nil where the corners are fewer than three or lie on each other.
-    init?(_ corners: [Point]) {
+    package init?(_ corners: [SIMD2<Float>]) {
         guard corners.count > 2 else { return nil }
         let (low, high) = corners.reduce((corners[0], corners[0])) { (pointwiseMin($0.0, $1), pointwiseMax($0.1, $1)) }
         bounds = Area(left: low.x, top: low.y, width: high.x - low.x, height: high.y - low.y)
@@ -113,14 +113,14 @@ struct ConvexPolygon {
     }
 
     /// To the farthest of the edges' lines; below 0 inside.
-    func distance(to point: Point) -> Float {
+    package func distance(to point: SIMD2<Float>) -> Float {
         var distance = -Float.infinity
         for edge in edges { distance = max(distance, (point * edge.normal).sum() - edge.offset) }
         return distance
     }
 
     /// The columns whose centres are nearer than `reach` in the row whose centre lies at `vertical`.
-    func columns(at vertical: Float, within reach: Float, among columns: Range<Int>) -> Range<Int> {
+    package func columns(at vertical: Float, within reach: Float, among columns: Range<Int>) -> Range<Int> {
         var (low, high) = (Float(columns.lowerBound), Float(columns.upperBound))
         for edge in edges {
             let room = reach + edge.offset - edge.normal.y * vertical

@@ -69,7 +69,7 @@ struct SceneBuilder {
         let finest = first.kind == .linear ? side * 1.6 : side
         moduleSide = isFirst ? finest : min(moduleSide, finest)
         // Drawn a little larger than it is seen, so that warping does not blur it.
-        let oversampling = framing == .scene || !isFirst ? random.value(in: 1.1...1.6) : random.value(in: 1...1.3)
+        let oversampling = framing == .scene || !isFirst ? random.value(in: 1...1.35) : random.value(in: 1...1.25)
         let roll = framing?.isFlat == true ? Self.flatRoll(&random) : nil
         var frame: (size: Point, isExact: Bool)?
         if let framing, framing != .scene {

@@ -10,6 +10,10 @@ extension Raster {
         let samples = min(max(Int((3 / inked.modulePixels).rounded(.up)), 2), 5)
         let step = 1 / Float(samples)
         paint(in: area.expanded(by: 1)) { point in
+            if inked.isAmidModule(point) {
+                guard inked.isDark(at: point) else { return (.zero, 0) }
+                return (inked.color(at: point), inked.strength(at: point))
+            }
             var covered: Float = 0
             for vertical in 0..<samples {
                 for horizontal in 0..<samples {
@@ -56,6 +60,10 @@ private struct InkedSymbol {
     /// `[rows, columns]`: how far each module lies off its place; empty for none.
     private let shifts: [Point]
     private let light: Point
+    /// Whether all of a module away from its edges has one colour.
+    private let hasUniformModules: Bool
+    /// How far from a module's edge a pixel's centre must be for that, as a share of the module.
+    private let margin: Point
     /// What the place is multiplied with to become a share of the way to the far ink, and what is then added.
     private let gradient: Point
 
@@ -82,6 +90,13 @@ private struct InkedSymbol {
         shifts =
             jitter > 0
             ? (0..<matrix.rows * matrix.columns).map { _ in [random.normal() * jitter, random.normal() * jitter] } : []
+        hasUniformModules = if case .square = style.shape { rag == nil && isPlain && hasEqualRows } else { false }
+        let rowHeight = symbol.matrix.rowHeights[0]
+        // Half a pixel, and what the ink has grown.
+        margin = [
+            scale.max() / 2 + abs(style.growth.x),
+            scale.max() / 2 / rowHeight + (matrix.rows > 1 ? abs(style.growth.y) : 0),
+        ]
         light = style.relief > 0 ? direction(random.value(in: 0...6.3)) : .zero
         gradient = direction(style.farInk?.angle ?? 0) / max(area.width, area.height)
         wear = style.wear > 0 ? FractalNoise(wavelength: [blot, blot], octaves: 3, roughness: 0.7, &random) : nil
@@ -124,6 +139,18 @@ private struct InkedSymbol {
         var row = 0
         while row + 1 < matrix.rows, rowStarts[row + 1] <= position { row += 1 }
         return row
+    }
+
+    /// Whether the whole pixel around a point is of one colour because it lies away from its module's edges.
+    @inline(__always)
+    func isAmidModule(_ point: Point) -> Bool {
+        guard hasUniformModules else { return false }
+        let place = modulePlace(point)
+        let column = place.x - place.x.rounded(.down)
+        let row = hasEqualRows ? place.y / matrix.rowHeights[0] : 0
+        let fromSide = min(column, 1 - column)
+        let fromEnd = hasEqualRows ? min(row - row.rounded(.down), 1 - (row - row.rounded(.down))) : 0
+        return fromSide > margin.x && fromEnd > margin.y
     }
 
     /// A point of the picture in modules of the unturned symbol.
