@@ -12,6 +12,8 @@ struct Camera: Sendable {
     }
 
     private let defocus: Float
+    /// How much larger red and smaller blue is, as cheap lenses do; 0 for none.
+    private let fringe: Float
     private let motion: (angle: Float, length: Float)?
     /// The luminance that an automatic exposure gives to the bright parts of the picture; nil leaves them.
     private let aim: Float?
@@ -50,6 +52,7 @@ struct Camera: Sendable {
             saturation = isGray ? 0 : random.value(in: 0.4...1.25)
             noise = random.chance(0.6) ? random.logarithmic(in: 0.002...0.03) : random.logarithmic(in: 0.01...0.1)
             sharpening = random.chance(0.35) ? random.value(in: 0.3...2.5) : 0
+            fringe = random.chance(0.1) ? random.logarithmic(in: 0.0005...0.005) : 0
         case .scanner:
             defocus = min(random.value(in: 0.2...1.4), limit)
             motion = nil
@@ -59,6 +62,7 @@ struct Camera: Sendable {
             contrast = random.value(in: -0.2...1.4)
             saturation = isGray ? 0 : random.value(in: 0.5...1.1)
             noise = random.logarithmic(in: 0.001...0.08)
+            fringe = 0
             sharpening = random.chance(0.4) ? random.value(in: 0.3...3) : 0
         case .program:
             defocus = random.chance(0.7) ? 0 : min(random.value(in: 0.3...1.2), limit)
@@ -68,6 +72,7 @@ struct Camera: Sendable {
             saturation = 1
             noise = 0
             sharpening = 0
+            fringe = 0
         }
         gains = isGray ? .one : Tone(1 + warmth, 1 + tint, 1 - warmth, 1)
         lift = Tone(haze, haze, haze, 0)
@@ -84,6 +89,7 @@ struct Camera: Sendable {
         var raster = scene
         raster.blur(sigma: defocus)
         if let motion { raster.blur(along: motion.angle, length: motion.length) }
+        if fringe > 0 { raster.fringe(fringe) }
         develop(&raster)
         if sharpening > 0 { raster.sharpen(strength: sharpening, sigma: 1) }
         let image = Image(raster)

@@ -79,6 +79,20 @@ extension Raster {
         }
     }
 
+    /// Magnifies red and shrinks blue by a share around the middle.
+    mutating func fringe(_ share: Float) {
+        let source = self
+        let middle = area.center
+        for row in 0..<height {
+            for column in 0..<width {
+                let point = Point(Float(column) + 0.5, Float(row) + 0.5)
+                let shift = (point - middle) * share
+                pixels[row * width + column].x = source.sample(point - shift).x
+                pixels[row * width + column].z = source.sample(point + shift).z
+            }
+        }
+    }
+
     /// Adds `strength` times what a small blur takes away: the halos of sharpening.
     mutating func sharpen(strength: Float, sigma: Float) {
         var soft = self

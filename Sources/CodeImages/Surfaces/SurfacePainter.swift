@@ -20,6 +20,7 @@ struct SurfacePainter {
         var painter = SurfacePainter(design, codes.first, codeLength, longestSide, frame, fonts, &random)
         for (index, code) in codes.enumerated() { painter.place(code, isFirst: index == 0, codeLength, &random) }
         painter.decorate(&random)
+        painter.age(&random)
         let gloss = random.value(in: design.gloss)
         let isScreen = random.chance(design.screenChance)
         if isScreen { painter.paintScreen(&random) }
@@ -230,6 +231,47 @@ struct SurfacePainter {
                 raster.decorate(decoration, in: area, ink: ink, fonts: fonts, &random)
                 occupied.append(area)
                 break
+            }
+        }
+    }
+
+    /// Scratches, dust, clear film with its folds: what lies on print and code alike.
+    private mutating func age(_ random: inout RandomSource) {
+        let size = max(raster.area.width, raster.area.height)
+        func place(_ random: inout RandomSource) -> Point {
+            [random.unit() * raster.area.width, random.unit() * raster.area.height]
+        }
+        if random.chance(0.08) {
+            let color = random.chance(0.7) ? Tone.gray(random.value(in: 0.7...1)) : .gray(random.value(in: 0...0.3))
+            let heading = random.value(in: 0...6.3)
+            for _ in 0..<random.whole(in: 2...25) {
+                let start = place(&random)
+                let along = direction(heading + random.normal() * 0.7) * size * random.logarithmic(in: 0.01...0.5)
+                raster.line(
+                    from: start, to: start + along, width: random.value(in: 0.4...1.8), color: color,
+                    opacity: random.value(in: 0.2...0.9))
+            }
+        }
+        if random.chance(0.06) {
+            let color = random.pick([Ground.kraft, .dark, .paper]).color(&random)
+            for _ in 0..<random.whole(in: 5...80) {
+                let (center, radius) = (place(&random), size * random.logarithmic(in: 0.001...0.012))
+                let spot = Area(left: center.x - radius, top: center.y - radius, width: 2 * radius, height: 2 * radius)
+                raster.fillEllipse(spot, color: color, opacity: random.value(in: 0.2...0.9))
+            }
+        }
+        if random.chance(0.06) {
+            // Folds are where a soft noise passes through zero.
+            let wavelength = Point(size, size) * random.logarithmic(in: 0.05...0.4)
+            let folds = FractalNoise(wavelength: wavelength * Point(1, random.value(in: 0.4...2)), octaves: 2, &random)
+            let (strength, width) = (random.value(in: 0.15...0.8), random.value(in: 6...25))
+            for row in 0..<raster.height {
+                let values = folds.row(at: Float(row) + 0.5, count: raster.width)
+                for column in 0..<raster.width {
+                    let fold = 1 - min(abs(values[column]) * width, 1)
+                    let light = strength * fold * fold
+                    raster.pixels[row * raster.width + column] += Tone(light, light, light, 0)
+                }
             }
         }
     }
