@@ -77,6 +77,20 @@ import Testing
         #expect(image.deviation(in: CornerBox(xMin: 4, yMin: 2, xMax: 8, yMax: 6)) == .infinity)
     }
 
+    /// Rows of noise against single points, with cells of the grid from far larger to far smaller than a pixel.
+    @Test(arguments: [0.3, 0.97, 1, 2.5, 17, 400] as [Float])
+    func noiseOfRowsIsThatOfPoints(_ wavelength: Float) {
+        for row in [0, 1, 63, 700] {
+            let seed = UInt64(row)
+            let (ofRow, ofPoints) = CodeImageGenerator.noise(
+                seed: seed, wavelength: [wavelength, wavelength * 2], row: row, count: 517)
+            // Places up to 64 + 517 / 0.075 cells have a rounding error of 2^-11 cells, where the slope is 3 at most.
+            for (index, (fast, plain)) in zip(ofRow, ofPoints).enumerated() {
+                #expect(abs(fast - plain) < 0.005, "row \(row), column \(index)")
+            }
+        }
+    }
+
     /// The rows' intervals against the distance at every centre.
     @Test func polygonsRowsAreTheirInsides() throws {
         var random = SeededGenerator(seed: 4)

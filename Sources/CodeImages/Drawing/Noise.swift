@@ -50,14 +50,24 @@ struct NoiseField: Sendable {
             let (upper, lower) = (values[above + column & 63], values[below + column & 63])
             return (upper + (lower - upper) * share) * weight
         }
-        let start = 0.5 * frequency.x + shift.x
+        let (start, step, count) = (0.5 * frequency.x + shift.x, frequency.x, sums.count)
         line.withUnsafeBufferPointer { line in
-            for index in sums.indices {
-                let place = start + Float(index) * frequency.x
-                let column = Int(place)
-                let rest = place - Float(column)
-                let left = line[column & 63]
-                sums[index] += left + (line[column & 63 + 1] - left) * (rest * rest * (3 - 2 * rest))
+            sums.withUnsafeMutableBufferPointer { sums in
+                // Cell by cell of the grid, so that within each the compiler can take several pixels at once.
+                var first = 0
+                var cell = Int(start)
+                while first < count {
+                    let end = min(max(Int(((Float(cell + 1) - start) / step).rounded(.up)), first), count)
+                    let (left, rise) = (line[cell & 63], line[cell & 63 + 1] - line[cell & 63])
+                    let offset = start - Float(cell)
+                    for index in first..<end {
+                        let rest = offset + Float(index) * step
+                        sums[index] += left + rise * (rest * rest * (3 - 2 * rest))
+                    }
+                    first = end
+                    // Where cells are smaller than pixels, some are passed over.
+                    cell = max(cell + 1, Int(start + Float(end) * step))
+                }
             }
         }
     }

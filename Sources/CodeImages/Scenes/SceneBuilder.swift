@@ -225,7 +225,7 @@ struct SceneBuilder {
         if random.chance(0.65) {
             let material = random.pick([Ground.paper, .paper, .tinted, .kraft])
             ground = material.color(&random)
-            raster = Raster(width: Int(size * 1.2), height: Int(size * 1.2), color: ground)
+            raster = Raster(width: Int(width * 1.25), height: Int(height * 1.25), color: ground)
             let letter = size * random.logarithmic(in: 0.009...0.05)
             let ink = Tone.gray(random.value(in: 0...0.3))
             var y: Float = letter
@@ -248,7 +248,7 @@ struct SceneBuilder {
             }
         } else {
             ground = random.pick(Ground.allCases).color(&random)
-            raster = Raster(width: Int(size * 1.2), height: Int(size * 1.2), color: ground)
+            raster = Raster(width: Int(width * 1.25), height: Int(height * 1.25), color: ground)
             raster.paint(random.pick(Pattern.allCases), in: raster.area, fonts: fonts, &random)
         }
         let surface = Surface(raster: raster, symbols: [], ground: ground, gloss: 0, glow: 0)

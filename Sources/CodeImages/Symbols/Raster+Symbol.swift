@@ -62,7 +62,7 @@ private struct InkedSymbol {
     private let light: Point
     /// Whether all of a module away from its edges has one colour.
     private let hasUniformModules: Bool
-    /// How far from a module's edge a pixel's centre must be for that, as a share of the module.
+    /// How far from a module's edge a pixel's centre must be for that, in modules.
     private let margin: Point
     /// What the place is multiplied with to become a share of the way to the far ink, and what is then added.
     private let gradient: Point
@@ -90,12 +90,11 @@ private struct InkedSymbol {
         shifts =
             jitter > 0
             ? (0..<matrix.rows * matrix.columns).map { _ in [random.normal() * jitter, random.normal() * jitter] } : []
-        hasUniformModules = if case .square = style.shape { rag == nil && isPlain && hasEqualRows } else { false }
-        let rowHeight = symbol.matrix.rowHeights[0]
+        hasUniformModules = if case .square = style.shape { rag == nil && isPlain } else { false }
         // Half a pixel, and what the ink has grown.
         margin = [
             scale.max() / 2 + abs(style.growth.x),
-            scale.max() / 2 / rowHeight + (matrix.rows > 1 ? abs(style.growth.y) : 0),
+            scale.max() / 2 + (matrix.rows > 1 ? abs(style.growth.y) * (matrix.rowHeights.max() ?? 1) : 0),
         ]
         light = style.relief > 0 ? direction(random.value(in: 0...6.3)) : .zero
         gradient = direction(style.farInk?.angle ?? 0) / max(area.width, area.height)
@@ -146,11 +145,11 @@ private struct InkedSymbol {
     func isAmidModule(_ point: Point) -> Bool {
         guard hasUniformModules else { return false }
         let place = modulePlace(point)
-        let column = place.x - place.x.rounded(.down)
-        let row = hasEqualRows ? place.y / matrix.rowHeights[0] : 0
-        let fromSide = min(column, 1 - column)
-        let fromEnd = hasEqualRows ? min(row - row.rounded(.down), 1 - (row - row.rounded(.down))) : 0
-        return fromSide > margin.x && fromEnd > margin.y
+        guard place.x > 0, place.y > 0, place.y < rowStarts[matrix.rows] else { return false }
+        let column = place.x - Float(Int(place.x))
+        let row = row(at: place.y)
+        return min(column, 1 - column) > margin.x
+            && min(place.y - rowStarts[row], rowStarts[row + 1] - place.y) > margin.y
     }
 
     /// A point of the picture in modules of the unturned symbol.
