@@ -33,28 +33,33 @@ struct Camera: Sendable {
     ///   can say what a code is that has dissolved entirely.
     init(_ medium: Medium, moduleSide: Float, _ random: inout RandomSource) {
         let limit = max(0.5, moduleSide * 0.8)
+        // Most photographs of codes can be read; the others show what else there is.
+        let isGood = random.chance(0.55)
         let isGray = random.chance(medium == .scanner ? 0.5 : 0.13)
         var (warmth, tint, haze): (Float, Float, Float) = (0, 0, 0)
         switch medium {
         case .camera:
-            defocus = min(random.chance(0.5) ? random.value(in: 0.2...0.8) : random.logarithmic(in: 0.5...4), limit)
+            defocus =
+                isGood
+                ? min(random.value(in: 0.2...0.7), moduleSide * 0.3)
+                : min(random.chance(0.4) ? random.value(in: 0.2...0.8) : random.logarithmic(in: 0.5...4), limit)
             motion =
-                random.chance(0.17)
+                !isGood && random.chance(0.3)
                 ? (random.value(in: 0...6.3), min(random.logarithmic(in: 2...16), max(1.6, moduleSide * 1.8))) : nil
             aim =
-                random.chance(0.85)
-                ? random.logarithmic(in: 0.6...1.1)
-                : random.chance(0.6) ? random.logarithmic(in: 0.2...0.6) : random.logarithmic(in: 1.1...1.6)
+                isGood || random.chance(0.7)
+                ? random.logarithmic(in: 0.65...1.05)
+                : random.chance(0.6) ? random.logarithmic(in: 0.25...0.65) : random.logarithmic(in: 1.05...1.6)
             warmth = random.normal() * 0.12
             tint = random.normal() * 0.03
             haze = random.chance(0.25) ? random.value(in: 0...0.3) : 0
             contrast = random.value(in: -0.3...0.9)
             saturation = isGray ? 0 : random.value(in: 0.4...1.25)
-            noise = random.chance(0.6) ? random.logarithmic(in: 0.002...0.03) : random.logarithmic(in: 0.01...0.1)
+            noise = isGood ? random.logarithmic(in: 0.002...0.02) : random.logarithmic(in: 0.005...0.1)
             sharpening = random.chance(0.35) ? random.value(in: 0.3...2.5) : 0
             fringe = random.chance(0.1) ? random.logarithmic(in: 0.0005...0.005) : 0
         case .scanner:
-            defocus = min(random.value(in: 0.2...1.4), limit)
+            defocus = min(random.value(in: 0.2...1.4), isGood ? moduleSide * 0.3 : limit)
             motion = nil
             aim = random.value(in: 0.8...1.05)
             warmth = random.normal() * 0.03
@@ -81,7 +86,7 @@ struct Camera: Sendable {
             random.chance(medium == .camera ? 0.012 : 0.16)
             ? (random.value(in: 0.3...0.65), random.logarithmic(in: 3...60)) : nil
         noiseSeed = random.next()
-        quality = random.chance(0.7) ? random.whole(in: 60...97) : random.whole(in: 15...70)
+        quality = isGood || random.chance(0.4) ? random.whole(in: 60...97) : random.whole(in: 15...70)
     }
 
     /// - Throws: `ImageError` when the codec is out of memory.

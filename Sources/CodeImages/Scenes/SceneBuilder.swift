@@ -129,7 +129,9 @@ struct SceneBuilder {
                 framing?.codeLength(symbol.size / modules, width: width, height: height, &random)
                 ?? min(width, height) * random.logarithmic(in: 0.03...0.4)
             // More modules need more pixels to be a code at all; where there are few, codes of few modules are found.
-            let least = modules * (kind == .linear ? random.value(in: 0.65...1.3) : random.value(in: 0.85...1.9))
+            let coarsest: Float = framing == nil || random.chance(0.4) ? 1 : 2
+            let least =
+                modules * coarsest * (kind == .linear ? random.value(in: 0.65...1.2) : random.value(in: 0.85...1.8))
             attempts -= 1
             guard least > length, attempts > 0 else {
                 return (symbol, min(max(length, least, 12), max(width, height) * 0.98))
