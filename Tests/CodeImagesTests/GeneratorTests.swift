@@ -65,7 +65,8 @@ import Testing
         #expect(empty * 40 > total && empty * 4 < total, "\(empty)")
         #expect(several * 8 > total, "\(several)")
         #expect(large * 12 > codes, "\(large) of \(codes)")
-        #expect(small * 20 > codes, "\(small) of \(codes)")
+        // In images as small as these, few codes are small and still have their modules.
+        #expect(small * 50 > codes, "\(small) of \(codes)")
     }
 
     @Test func deviationIsThatOfAverages() {

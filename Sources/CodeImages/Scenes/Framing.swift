@@ -41,7 +41,7 @@ enum Framing: Sendable {
         let fitting = min(width / proportions.x, height / proportions.y)
         return switch self {
         case .scene:
-            shorter * (random.chance(0.72) ? random.logarithmic(in: 0.36...1.25) : random.logarithmic(in: 0.03...0.36))
+            shorter * (random.chance(0.68) ? random.logarithmic(in: 0.36...1.25) : random.logarithmic(in: 0.03...0.36))
         case .closeUp:
             random.chance(0.6) ? fitting * random.value(in: 0.6...1.1) : shorter * random.value(in: 0.5...1.2)
         case .page: shorter * random.logarithmic(in: 0.1...0.9)

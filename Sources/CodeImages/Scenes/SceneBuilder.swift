@@ -121,7 +121,7 @@ struct SceneBuilder {
     private func firstCode(
         _ kind: CodeKind, _ framing: Framing?, _ random: inout RandomSource
     ) throws(SymbolError) -> (CodeSymbol, Float) {
-        var attempts = 6
+        var attempts = 8
         while true {
             let symbol = try CodeSymbol.random(kind, &random)
             let modules = max(symbol.size.x, symbol.size.y)
@@ -129,7 +129,7 @@ struct SceneBuilder {
                 framing?.codeLength(symbol.size / modules, width: width, height: height, &random)
                 ?? min(width, height) * random.logarithmic(in: 0.03...0.4)
             // More modules need more pixels to be a code at all; where there are few, codes of few modules are found.
-            let coarsest: Float = framing == nil || random.chance(0.4) ? 1 : 2
+            let coarsest: Float = framing == nil || random.chance(0.55) ? 1 : 2
             let least =
                 modules * coarsest * (kind == .linear ? random.value(in: 0.65...1.2) : random.value(in: 0.85...1.8))
             attempts -= 1
