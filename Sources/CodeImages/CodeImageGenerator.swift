@@ -33,7 +33,7 @@ public struct CodeImageGenerator: Sendable {
     }
 
     /// A code is annotated when at least this share of its area is visible…
-    public static let minimumVisibleShare: Float = 0.4
+    public static let minimumVisibleShare: Float = 0.3
     /// … and neither side of its box is below this many pixels.
     public static let minimumBoxSide: Float = 5
     /// Codes whose levels of 0...255 deviate less than this, after averaging over 3x3 pixels, are lost in darkness, glare

@@ -27,6 +27,8 @@ enum Framing: Sendable {
 
     func design(_ random: inout RandomSource) -> SurfaceDesign {
         switch self {
+        // Close by, plain paper with nothing but a code is common.
+        case .closeUp where random.chance(0.3): .bare
         case .scene, .closeUp: random.pick(weighted: SurfaceDesign.all.map { ($0, $0.weight) })
         case .page: .page
         case .bare: .bare

@@ -134,7 +134,11 @@ struct SceneBuilder {
                 modules * coarsest * (kind == .linear ? random.value(in: 0.65...1.2) : random.value(in: 0.85...1.8))
             attempts -= 1
             guard least > length, attempts > 0 else {
-                return (symbol, min(max(length, least, 12), max(width, height) * 0.98))
+                // A little more than the image holds, lying or standing.
+                let proportions = symbol.size / modules
+                let lying = min(width / proportions.x, height / proportions.y)
+                let standing = min(width / proportions.y, height / proportions.x)
+                return (symbol, min(max(length, least, 12), max(lying, standing) * 1.12))
             }
         }
     }
