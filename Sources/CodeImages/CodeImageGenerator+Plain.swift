@@ -56,6 +56,18 @@ extension CodeImageGenerator {
         return (Image(scenes[0].raster), Image(scenes[1].raster), annotations)
     }
 
+    /// The noise of one row of pixels: as rows are filled, and point by point.
+    package static func noise(
+        seed: UInt64, wavelength: SIMD2<Float>, row: Int, count: Int
+    ) -> (row: [Float], points: [Float]) {
+        var random = RandomSource(seed: seed, stream: 0)
+        let noise = FractalNoise(wavelength: wavelength, octaves: 3, &random)
+        let vertical = Float(row) + 0.5
+        return (
+            noise.row(at: vertical, count: count), (0..<count).map { noise([Float($0) + 0.5, vertical]) }
+        )
+    }
+
     /// White paper with a wide margin around where the symbol is printed, or would be.
     private static func sheet(
         of symbol: CodeSymbol, module: Float, isPrinted: Bool, _ random: inout RandomSource

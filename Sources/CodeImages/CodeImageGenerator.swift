@@ -33,9 +33,12 @@ public struct CodeImageGenerator: Sendable {
     }
 
     /// A code is annotated when at least this share of its area is visible…
-    public static let minimumVisibleShare: Float = 0.4
+    public static let minimumVisibleShare: Float = 0.3
     /// … and neither side of its box is below this many pixels.
     public static let minimumBoxSide: Float = 5
+    /// Codes whose levels of 0...255 deviate less than this, after averaging over 3x3 pixels, are lost in darkness, glare
+    /// or a copier's white, and are not annotated.
+    public static let minimumDeviation: Float = 3
 
     public let seed: UInt64
     public let options: Options
@@ -57,21 +60,19 @@ public struct CodeImageGenerator: Sendable {
         let drawn = (max(32, Int(Float(width) * scale)), max(32, Int(Float(height) * scale)))
         var builder = SceneBuilder(width: drawn.0, height: drawn.1)
         try builder.build(isEmpty: random.chance(options.emptyShare), &random)
-        let camera = Camera(moduleSide: builder.moduleSide, &random)
+        let camera = Camera(builder.medium, moduleSide: builder.moduleSide, &random)
         let image = try camera.photograph(builder.scene.raster, outputWidth: width, outputHeight: height)
         let stretch = (Float(width) / Float(drawn.0), Float(height) / Float(drawn.1))
         let annotations = builder.scene.annotations(
             minimumShare: Self.minimumVisibleShare, minimumSide: Self.minimumBoxSide / min(stretch.0, stretch.1))
-        return (
-            image,
-            annotations.map { found in
-                CodeAnnotation(
-                    kind: found.kind,
-                    box: found.box.scaled(width: stretch.0, height: stretch.1)
-                        .clamped(width: Float(width), height: Float(height)),
-                    visibleShare: found.visibleShare, content: found.content)
-            }
-        )
+        let boxed = annotations.map { found in
+            CodeAnnotation(
+                kind: found.kind,
+                box: found.box.scaled(width: stretch.0, height: stretch.1)
+                    .clamped(width: Float(width), height: Float(height)),
+                visibleShare: found.visibleShare, content: found.content)
+        }
+        return (image, boxed.filter { image.deviation(in: $0.box) >= Self.minimumDeviation })
     }
 
     private func size(_ random: inout RandomSource) -> (width: Int, height: Int) {
@@ -81,5 +82,29 @@ public struct CodeImageGenerator: Sendable {
         let aspect = random.chance(0.7) ? random.pick(common) : random.logarithmic(in: 1...2.6)
         let shorter = max(48, Int(Float(longer) / aspect))
         return random.chance(0.5) ? (longer, shorter) : (shorter, longer)
+    }
+}
+
+extension Image {
+    /// The standard deviation, over a box, of green levels averaged over 3x3 pixels; infinite where the box has no room for
+    /// two averages.
+    package func deviation(in box: CornerBox) -> Float {
+        let columns = stride(from: max(0, Int(box.xMin)), to: min(width, Int(box.xMax)) - 2, by: 3)
+        let rows = stride(from: max(0, Int(box.yMin)), to: min(height, Int(box.yMax)) - 2, by: 3)
+        var (count, sum, squares): (Float, Float, Float) = (0, 0, 0)
+        for row in rows {
+            for column in columns {
+                var total = 0
+                for down in 0..<3 {
+                    for right in 0..<3 { total += Int(pixels[((row + down) * width + column + right) * 3 + 1]) }
+                }
+                let mean = Float(total) / 9
+                count += 1
+                sum += mean
+                squares += mean * mean
+            }
+        }
+        guard count > 1 else { return .infinity }
+        return max(0, squares / count - (sum / count) * (sum / count)).squareRoot()
     }
 }

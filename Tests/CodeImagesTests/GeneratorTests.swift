@@ -6,8 +6,14 @@ import TestSupport
 import Tensors
 import Testing
 
+#if canImport(Glibc)
+    import Glibc
+#else
+    import Darwin
+#endif
+
 @Suite struct GeneratorTests {
-    private static let small = CodeImageGenerator(seed: 11, options: .init(longerSide: 200...400))
+    private static let small = CodeImageGenerator(seed: 11, options: .init(longerSide: 240...640))
 
     @Test func sameNumberSameImageOnAnyThread() throws {
         let generator = CodeImageGenerator(seed: 5, options: .init(longerSide: 160...240))
@@ -44,6 +50,7 @@ import Testing
                 #expect(min(box.width, box.height) >= CodeImageGenerator.minimumBoxSide - 0.01, "\(box)")
                 #expect((CodeImageGenerator.minimumVisibleShare...1).contains(annotation.visibleShare))
                 #expect(!annotation.content.isEmpty)
+                #expect(image.deviation(in: box) >= CodeImageGenerator.minimumDeviation)
                 let share = max(box.width / width, box.height / height)
                 if share > 0.5 { large += 1 }
                 if share < 0.15 { small += 1 }
@@ -58,7 +65,61 @@ import Testing
         #expect(empty * 40 > total && empty * 4 < total, "\(empty)")
         #expect(several * 8 > total, "\(several)")
         #expect(large * 12 > codes, "\(large) of \(codes)")
-        #expect(small * 20 > codes, "\(small) of \(codes)")
+        // In images as small as these, few codes are small and still have their modules.
+        #expect(small * 50 > codes, "\(small) of \(codes)")
+    }
+
+    @Test func deviationIsThatOfAverages() {
+        // Columns of black and white by turns, three wide: averages of 0 and 255, deviation 127.5.
+        let stripes = (0..<18 * 9).flatMap { [UInt8](repeating: $0 % 18 / 3 % 2 == 0 ? 0 : 255, count: 3) }
+        let image = Image(width: 18, height: 9, pixels: stripes)
+        #expect(abs(image.deviation(in: CornerBox(xMin: 0, yMin: 0, xMax: 18, yMax: 9)) - 127.5) < 0.01)
+        #expect(image.deviation(in: CornerBox(xMin: 3, yMin: 0, xMax: 6, yMax: 9)) == 0)
+        #expect(image.deviation(in: CornerBox(xMin: 4, yMin: 2, xMax: 8, yMax: 6)) == .infinity)
+    }
+
+    /// Rows of noise against single points, with cells of the grid from far larger to far smaller than a pixel.
+    @Test(arguments: [0.3, 0.97, 1, 2.5, 17, 400] as [Float])
+    func noiseOfRowsIsThatOfPoints(_ wavelength: Float) {
+        for row in [0, 1, 63, 700] {
+            let seed = UInt64(row)
+            let (ofRow, ofPoints) = CodeImageGenerator.noise(
+                seed: seed, wavelength: [wavelength, wavelength * 2], row: row, count: 517)
+            // Places up to 64 + 517 / 0.075 cells have a rounding error of 2^-11 cells, where the slope is 3 at most.
+            for (index, (fast, plain)) in zip(ofRow, ofPoints).enumerated() {
+                #expect(abs(fast - plain) < 0.005, "row \(row), column \(index)")
+            }
+        }
+    }
+
+    /// The rows' intervals against the distance at every centre.
+    @Test func polygonsRowsAreTheirInsides() throws {
+        var random = SeededGenerator(seed: 4)
+        for sides in [3, 4, 5, 12] {
+            for _ in 0..<50 {
+                let center = SIMD2<Float>(.random(in: -5...45, using: &random), .random(in: -5...45, using: &random))
+                let radius = Float.random(in: 0.5...30, using: &random)
+                let turn = Float.random(in: 0...6.3, using: &random)
+                let corners = (0..<sides).map { side in
+                    let angle = turn + 6.283_185 * Float(side) / Float(sides)
+                    return center + SIMD2(cos(angle), sin(angle) * 0.6) * radius
+                }
+                let polygon = try #require(ConvexPolygon(corners))
+                for row in 0..<40 {
+                    for reach: Float in [0, 0.5, 3, -0.5] {
+                        let columns = polygon.columns(at: Float(row) + 0.5, within: reach, among: 0..<40)
+                        for column in 0..<40 {
+                            let distance = polygon.distance(to: [Float(column) + 0.5, Float(row) + 0.5])
+                            // Rounding decides what lies on the edge itself.
+                            guard abs(distance - reach) > 1e-3 else { continue }
+                            #expect(columns.contains(column) == (distance < reach), "\(corners) \(column) \(row)")
+                        }
+                    }
+                }
+            }
+        }
+        #expect(ConvexPolygon([[0, 0], [1, 1]]) == nil)
+        #expect(ConvexPolygon([[2, 2], [2, 2], [2, 2], [2, 2]]) == nil)
     }
 
     @Test(arguments: CodeKind.allCases)

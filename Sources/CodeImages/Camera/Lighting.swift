@@ -56,14 +56,19 @@ struct Lighting: Sendable {
         let grid = (0..<rows * columns).map { index in
             brightness(at: Point(Float(index % columns * step), Float(index / columns * step)))
         }
-        for row in 0..<raster.height {
-            let (gridRow, shareDown) = (row / step, Float(row % step) / Float(step))
-            for column in 0..<raster.width {
-                let (gridColumn, shareRight) = (column / step, Float(column % step) / Float(step))
-                let first = gridRow * columns + gridColumn
-                let upper = grid[first] + (grid[first + 1] - grid[first]) * shareRight
-                let lower = grid[first + columns] + (grid[first + columns + 1] - grid[first + columns]) * shareRight
-                raster.pixels[row * raster.width + column] *= upper + (lower - upper) * shareDown
+        let (width, height) = (raster.width, raster.height)
+        raster.pixels.withUnsafeMutableBufferPointer { pixels in
+            for row in 0..<height {
+                let (gridRow, shareDown) = (row / step, Float(row % step) / Float(step))
+                // The grid's line at this height.
+                let line = (0..<columns).map { column in
+                    let (upper, lower) = (grid[gridRow * columns + column], grid[(gridRow + 1) * columns + column])
+                    return upper + (lower - upper) * shareDown
+                }
+                for column in 0..<width {
+                    let (left, shareRight) = (column / step, Float(column % step) / Float(step))
+                    pixels[row * width + column] *= line[left] + (line[left + 1] - line[left]) * shareRight
+                }
             }
         }
     }

@@ -26,6 +26,12 @@ struct Pose: Sendable {
         }
 
         func shift(_ point: Point) -> Point { [across(point) * strength, down(point) * strength] }
+
+        /// How much brighter a point is for the slope there.
+        func shade(at point: Point) -> Float {
+            let step = max(strength, 1)
+            return 1 + (across(point + [step, step]) - across(point)) * shading
+        }
     }
 
     let toImage: Homography
@@ -85,8 +91,9 @@ struct Pose: Sendable {
         Self.corners(of: size).allSatisfy { toImage.depth($0) > focalLength * Self.nearest }
     }
 
-    /// The surface's point that is seen at a point of the image; nil beyond a cylinder's edge or the horizon.
-    func surfacePoint(_ point: Point) -> Point? {
+    /// The surface's point that is seen at a point of the image, if it were not crumpled; nil beyond a cylinder's edge or
+    /// the horizon.
+    func flatPoint(_ point: Point) -> Point? {
         guard toSurface.depth(point) > 0 else { return nil }
         var place = toSurface(point)
         if let bend {
@@ -95,11 +102,10 @@ struct Pose: Sendable {
             place.x = bend.axis + bend.radius * arcSine(offset)
             place.y += bend.sag * bend.radius * ((1 - offset * offset).squareRoot() - 1)
         }
-        if let crumple { place += crumple.shift(place) }
         return place
     }
 
-    /// Where a point of the surface is seen: the reverse of ``surfacePoint(_:)``, to a hundredth of a pixel.
+    /// Where a point of the surface is seen: the reverse of ``flatPoint(_:)`` with its ``Crumple/shift(_:)``, to a hundredth of a pixel.
     func imagePoint(_ point: Point) -> Point {
         var place = point
         if let crumple {
@@ -114,19 +120,11 @@ struct Pose: Sendable {
         return toImage(place)
     }
 
-    /// How much brighter a point is for the surface's own shape.
-    func shade(at point: Point) -> Float {
-        var shade: Float = 1
-        if let bend {
-            let angle = min(max((point.x - bend.axis) / bend.radius, -1.57), 1.57)
-            shade *= 0.45 + 0.6 * direction(angle).x
-        }
-        if let crumple {
-            let step = max(crumple.strength, 1)
-            let slope = crumple.across(point + [step, step]) - crumple.across(point)
-            shade *= 1 + slope * crumple.shading
-        }
-        return shade
+    /// How much brighter a point is for a cylinder's turning away.
+    func bendShade(at point: Point) -> Float {
+        guard let bend else { return 1 }
+        let angle = min(max((point.x - bend.axis) / bend.radius, -1.57), 1.57)
+        return 0.45 + 0.6 * direction(angle).x
     }
 
     /// The outline of an area of the surface in the image, clockwise from the upper left, each side in `steps`.
@@ -140,5 +138,40 @@ struct Pose: Sendable {
                 return imagePoint(start + (end - start) * (Float(step) / Float(steps)))
             }
         }
+    }
+}
+
+/// What a crumpled surface does at a point.
+struct Fold {
+    /// Added to the flat surface's point.
+    var shift = Point.zero
+    /// A factor of the brightness.
+    var shade: Float = 1
+}
+
+/// The folds along a row of the image: computed on every fourth pixel and interpolated between, since they are long.
+struct Folds {
+    private static let step = 4
+    private let first: Int
+    private var folds: [Fold] = []
+
+    init(_ pose: Pose, columns: Range<Int>, row: Int) {
+        first = columns.lowerBound
+        var last = Fold()
+        for column in stride(from: first, to: columns.upperBound + Self.step, by: Self.step) {
+            if let crumple = pose.crumple, let flat = pose.flatPoint([Float(column) + 0.5, Float(row) + 0.5]) {
+                let shift = crumple.shift(flat)
+                last = Fold(shift: shift, shade: crumple.shade(at: flat + shift))
+            }
+            folds.append(last)
+        }
+    }
+
+    func at(_ column: Int) -> Fold {
+        let (index, rest) = ((column - first) / Self.step, (column - first) % Self.step)
+        let (left, right, share) = (folds[index], folds[index + 1], Float(rest) / Float(Self.step))
+        return Fold(
+            shift: left.shift + (right.shift - left.shift) * share,
+            shade: left.shade + (right.shade - left.shade) * share)
     }
 }

@@ -64,10 +64,41 @@ extension Raster {
     }
 
     /// A convex polygon with its corners in either turning direction.
-    mutating func fillConvex(_ corners: [Point], color: (Point) -> Tone, opacity: Float = 1) {
-        guard corners.count > 2 else { return }
+    ///
+    /// - Parameter softness: pixels over which its edge fades.
+    @inline(__always)
+    mutating func fillConvex(
+        _ corners: [Point], color: (Point) -> Tone, opacity: Float = 1, softness: Float = 1
+    ) {
+        guard let polygon = ConvexPolygon(corners) else { return }
+        let (softness, fade) = (max(softness, 1), 1 / max(softness, 1))
+        let (columns, rows) = span(polygon.bounds.expanded(by: softness))
+        let width = width
+        pixels.withUnsafeMutableBufferPointer { pixels in
+            for row in rows {
+                let vertical = Float(row) + 0.5
+                let outer = polygon.columns(at: vertical, within: softness / 2, among: columns)
+                let inner = polygon.columns(at: vertical, within: -softness / 2, among: columns)
+                for column in outer {
+                    let point = Point(Float(column) + 0.5, vertical)
+                    let share = inner.contains(column) ? 1 : min(max(0.5 - polygon.distance(to: point) * fade, 0), 1)
+                    pixels[row * width + column].cover(with: color(point), share: share * opacity)
+                }
+            }
+        }
+    }
+}
+
+/// The area within straight edges.
+package struct ConvexPolygon {
+    let bounds: Area
+    private var edges: [(normal: Point, offset: Float)] = []
+
+    /// Nil where the corners are fewer than three or lie on each other.
+    package init?(_ corners: [SIMD2<Float>]) {
+        guard corners.count > 2 else { return nil }
         let (low, high) = corners.reduce((corners[0], corners[0])) { (pointwiseMin($0.0, $1), pointwiseMax($0.1, $1)) }
-        var edges: [(normal: Point, offset: Float)] = []
+        bounds = Area(left: low.x, top: low.y, width: high.x - low.x, height: high.y - low.y)
         let center = corners.reduce(.zero, +) / Float(corners.count)
         for index in corners.indices {
             let (start, end) = (corners[index], corners[(index + 1) % corners.count])
@@ -78,11 +109,31 @@ extension Raster {
             if ((center - start) * normal).sum() > 0 { normal = -normal }
             edges.append((normal, (start * normal).sum()))
         }
-        let area = Area(left: low.x, top: low.y, width: high.x - low.x, height: high.y - low.y)
-        paint(in: area.expanded(by: 1)) { point in
-            var distance = -Float.infinity
-            for edge in edges { distance = max(distance, (point * edge.normal).sum() - edge.offset) }
-            return distance < 0.5 ? (color(point), min(0.5 - distance, 1) * opacity) : (.zero, 0)
+        guard edges.count > 2 else { return nil }
+    }
+
+    /// To the farthest of the edges' lines; below 0 inside.
+    package func distance(to point: SIMD2<Float>) -> Float {
+        var distance = -Float.infinity
+        for edge in edges { distance = max(distance, (point * edge.normal).sum() - edge.offset) }
+        return distance
+    }
+
+    /// The columns whose centres are nearer than `reach` in the row whose centre lies at `vertical`.
+    package func columns(at vertical: Float, within reach: Float, among columns: Range<Int>) -> Range<Int> {
+        var (low, high) = (Float(columns.lowerBound), Float(columns.upperBound))
+        for edge in edges {
+            let room = reach + edge.offset - edge.normal.y * vertical
+            if edge.normal.x > 1e-6 {
+                high = min(high, room / edge.normal.x + 0.5)
+            } else if edge.normal.x < -1e-6 {
+                low = max(low, room / edge.normal.x - 0.5)
+            } else if room <= 0 {
+                return columns.lowerBound..<columns.lowerBound
+            }
         }
+        guard high > low else { return columns.lowerBound..<columns.lowerBound }
+        let first = max(columns.lowerBound, Int(low.rounded(.up)))
+        return first..<max(first, min(columns.upperBound, Int(high.rounded(.down))))
     }
 }

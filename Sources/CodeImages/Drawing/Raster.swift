@@ -24,6 +24,21 @@ extension SIMD4<Float> {
     /// The colour `share` of the way to another; the opacity too.
     func mixed(with other: Tone, share: Float) -> Tone { self + (other - self) * share }
 
+    /// Every channel brought into 0...1: in two instructions, where the library's `clamped` goes channel by channel.
+    @inline(__always)
+    var inRange: Tone {
+        let raised = replacing(with: 0, where: self .< 0)
+        return raised.replacing(with: 1, where: raised .> 1)
+    }
+
+    /// Lays a share of a colour over this one, whose opacity grows.
+    @inline(__always)
+    mutating func cover(with color: Tone, share: Float) {
+        var mixed = self + (color - self) * share
+        mixed.w = Swift.max(w, share)
+        self = mixed
+    }
+
     /// The colour multiplied, the opacity kept.
     func scaled(_ factor: Float) -> Tone { self * Tone(factor, factor, factor, 1) }
 }
@@ -77,13 +92,15 @@ struct Raster: Sendable {
     /// `[height, width, 3]`: red, green and blue in 0...255, rounded.
     var bytes: [UInt8] {
         var bytes = [UInt8](repeating: 0, count: pixels.count * 3)
-        var place = 0
-        for tone in pixels {
-            let scaled = (tone * 255 + 0.5).clamped(lowerBound: .zero, upperBound: Tone(repeating: 255))
-            bytes[place] = UInt8(scaled.x)
-            bytes[place + 1] = UInt8(scaled.y)
-            bytes[place + 2] = UInt8(scaled.z)
-            place += 3
+        pixels.withUnsafeBufferPointer { pixels in
+            bytes.withUnsafeMutableBufferPointer { bytes in
+                for index in pixels.indices {
+                    let scaled = pixels[index].inRange * 255 + 0.5
+                    bytes[3 * index] = UInt8(scaled.x)
+                    bytes[3 * index + 1] = UInt8(scaled.y)
+                    bytes[3 * index + 2] = UInt8(scaled.z)
+                }
+            }
         }
         return bytes
     }
@@ -92,6 +109,12 @@ struct Raster: Sendable {
 
     /// Bilinear between pixel centres; outside, the nearest pixel.
     func sample(_ point: Point) -> Tone {
+        pixels.withUnsafeBufferPointer { Self.sample($0, width: width, height: height, at: point) }
+    }
+
+    /// The same for loops that have the pixels at hand.
+    @inline(__always)
+    static func sample(_ pixels: UnsafeBufferPointer<Tone>, width: Int, height: Int, at point: Point) -> Tone {
         let x = min(max(point.x - 0.5, 0), Float(width - 1))
         let y = min(max(point.y - 0.5, 0), Float(height - 1))
         let (column, row) = (Int(x), Int(y))
@@ -105,11 +128,9 @@ struct Raster: Sendable {
     }
 
     /// Covers a pixel with a share of a colour; its own opacity grows.
+    @inline(__always)
     mutating func blend(_ color: Tone, share: Float, at index: Int) {
-        let below = pixels[index]
-        var mixed = below + (color - below) * share
-        mixed.w = max(below.w, share)
-        pixels[index] = mixed
+        pixels[index].cover(with: color, share: share)
     }
 
     /// The pixels that an area touches.
@@ -126,10 +147,14 @@ struct Raster: Sendable {
     @inline(__always)
     mutating func paint(in area: Area, _ tone: (Point) -> (color: Tone, share: Float)) {
         let (columns, rows) = span(area)
-        for row in rows {
-            for column in columns {
-                let (color, share) = tone([Float(column) + 0.5, Float(row) + 0.5])
-                if share > 0 { blend(color, share: min(share, 1), at: row * width + column) }
+        let width = width
+        // Without the array's check of every index: `span` keeps them inside.
+        pixels.withUnsafeMutableBufferPointer { pixels in
+            for row in rows {
+                for column in columns {
+                    let (color, share) = tone([Float(column) + 0.5, Float(row) + 0.5])
+                    if share > 0 { pixels[row * width + column].cover(with: color, share: min(share, 1)) }
+                }
             }
         }
     }

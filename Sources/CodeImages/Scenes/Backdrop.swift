@@ -1,17 +1,18 @@
 /// What lies behind everything.
 enum Backdrop: CaseIterable, Sendable {
-    case material, gradient, foliage, clutter, bokeh, facade
+    case material, gradient, foliage, clutter, bokeh, facade, jumble, blots, shelf, outdoors, desk
 
     static func random(_ random: inout RandomSource) -> Backdrop {
         let shares: [(Backdrop, Float)] = [
-            (.material, 10), (.gradient, 4), (.foliage, 1.5), (.clutter, 5), (.bokeh, 2), (.facade, 1),
+            (.material, 8), (.gradient, 3), (.foliage, 1.5), (.clutter, 4), (.bokeh, 1.5), (.facade, 1), (.jumble, 6),
+            (.blots, 2), (.shelf, 2.5), (.outdoors, 2), (.desk, 3),
         ]
         return random.pick(weighted: shares)
     }
 }
 
 extension Raster {
-    mutating func paint(_ backdrop: Backdrop, _ random: inout RandomSource) {
+    mutating func paint(_ backdrop: Backdrop, fonts: FontCase, _ random: inout RandomSource) {
         let size = Float(max(width, height))
         switch backdrop {
         case .material:
@@ -40,7 +41,7 @@ extension Raster {
                 paintLeaf(at: randomPlace(&random), length: leaf * random.value(in: 0.6...1.8), color: color, &random)
             }
         case .clutter:
-            paint(.material, &random)
+            paint(.material, fonts: fonts, &random)
             for _ in 0..<random.whole(in: 4...28) { paintThing(size * random.logarithmic(in: 0.04...0.6), &random) }
         case .bokeh:
             paintGround(
@@ -52,11 +53,16 @@ extension Raster {
                 let color = Tone.hue(random.unit(), saturation: random.value(in: 0...0.8), value: 1)
                 fillEllipse(disc, color: color, opacity: random.value(in: 0.1...0.8))
             }
-        case .facade: paintFacade(&random)
+        case .facade: paintFacade(in: area, &random)
+        case .jumble: paintJumble(&random)
+        case .blots: paintBlots(&random)
+        case .shelf: paintShelf(fonts: fonts, &random)
+        case .outdoors: paintOutdoors(&random)
+        case .desk: paintDesk(fonts: fonts, &random)
         }
     }
 
-    private func randomPlace(_ random: inout RandomSource) -> Point {
+    func randomPlace(_ random: inout RandomSource) -> Point {
         [random.unit() * area.width, random.unit() * area.height]
     }
 
@@ -96,25 +102,6 @@ extension Raster {
             let corners = [place - along - aside, place + along - aside, place + along + aside, place - along + aside]
             fillConvex(corners.map { $0 + size * 0.05 }, color: { _ in .gray(0) }, opacity: 0.3)
             fillConvex(corners, color: shaded)
-        }
-    }
-
-    /// Rows of windows.
-    private mutating func paintFacade(_ random: inout RandomSource) {
-        paintGround(
-            .concrete, color: random.pick([Ground.concrete, .tinted, .night]).color(&random), scale: area.width / 100,
-            &random)
-        let (columns, rows) = (random.whole(in: 3...16), random.whole(in: 3...14))
-        let cell = Point(area.width / Float(columns), area.height / Float(rows))
-        let share = Point(random.value(in: 0.3...0.85), random.value(in: 0.3...0.85))
-        let pane = random.pick(Ground.allCases).color(&random)
-        for row in 0..<rows {
-            for column in 0..<columns {
-                let window = Area(
-                    left: (Float(column) + 0.5 - share.x / 2) * cell.x, top: (Float(row) + 0.5 - share.y / 2) * cell.y,
-                    width: cell.x * share.x, height: cell.y * share.y)
-                fill(window, color: pane.scaled(random.value(in: 0.3...1.4)))
-            }
         }
     }
 }

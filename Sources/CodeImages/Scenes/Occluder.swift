@@ -1,9 +1,11 @@
 /// Things that come between the camera and a code.
 enum Occluder: CaseIterable, Sendable {
     case finger, sticker, stick, tear
+    /// A pen's strokes, too thin to hide anything.
+    case scribble
 
     static func random(_ random: inout RandomSource) -> Occluder {
-        let shares: [(Occluder, Float)] = [(.finger, 5), (.sticker, 2), (.stick, 3), (.tear, 1)]
+        let shares: [(Occluder, Float)] = [(.finger, 5), (.sticker, 2), (.stick, 3), (.tear, 1), (.scribble, 3)]
         return random.pick(weighted: shares)
     }
 }
@@ -43,6 +45,15 @@ extension Scene {
                 }
             }
             coverLine(from: tip, to: end, width: thickness)
+        case .scribble:
+            let color = random.pick([Ground.dark, .night, .colored]).color(&random)
+            let width = max(1, size * random.logarithmic(in: 0.008...0.04))
+            var pen = target.center + outward * reach * random.value(in: 0...1)
+            for _ in 0..<random.whole(in: 1...9) {
+                let next = pen + direction(random.value(in: 0...6.3)) * size * random.value(in: 0.1...0.8)
+                repaint { $0.line(from: pen, to: next, width: width, color: color) }
+                pen = next
+            }
         case .stick:
             let width = size * random.logarithmic(in: 0.03...0.15)
             let middle = target.center + outward * reach * random.value(in: 0...0.9)

@@ -31,34 +31,53 @@ struct Scene: Sendable {
         let firstOwner = UInt16(clamping: symbols.count + 1)
         for placed in surface.symbols { symbols.append((placed.symbol, pose.outline(of: placed.area))) }
 
+        let brightness = shadow > 0 ? random.value(in: 0.75...1.08) : 1
         let bounds = Self.bounds(of: outline)
-        let (columns, rows) = raster.span(bounds.expanded(by: 1))
-        let brightness = random.value(in: 0.75...1.08)
         let samples = Self.samples(pose: pose, area: area, bounds: bounds)
-        for row in rows {
-            for column in columns {
-                let index = row * raster.width + column
-                let center = Point(Float(column) + 0.5, Float(row) + 0.5)
-                guard let middle = pose.surfacePoint(center) else { continue }
-                let distance = area.distance(to: middle)
-                guard distance < 1 else { continue }
-                var tone = surface.raster.sample(middle)
-                if samples > 1 {
-                    tone = .zero
-                    for offset in Self.offsets {
-                        let point = pose.surfacePoint(center + offset) ?? middle
-                        tone += surface.raster.sample(point) * 0.25
+        let (columns, rows) = raster.span(bounds.expanded(by: 1))
+        let areas = surface.symbols.map(\.area)
+        let (width, glow, picture) = (raster.width, surface.glow, surface.raster)
+        let isBent = pose.bend != nil || pose.crumple != nil
+        raster.pixels.withUnsafeMutableBufferPointer { pixels in
+            picture.pixels.withUnsafeBufferPointer { source in
+                for row in rows {
+                    let folds = pose.crumple.map { _ in Folds(pose, columns: columns, row: row) }
+                    for column in columns {
+                        let center = Point(Float(column) + 0.5, Float(row) + 0.5)
+                        guard let flat = pose.flatPoint(center) else { continue }
+                        let fold = folds?.at(column) ?? Fold()
+                        let middle = flat + fold.shift
+                        let distance = area.distance(to: middle)
+                        guard distance < 1 else { continue }
+                        var tone: Tone
+                        if samples > 1 {
+                            tone = .zero
+                            for offset in Self.offsets {
+                                let point = pose.flatPoint(center + offset) ?? flat
+                                tone += Raster.sample(
+                                    source, width: picture.width, height: picture.height, at: point + fold.shift)
+                            }
+                            tone *= 0.25
+                        } else {
+                            tone = Raster.sample(source, width: picture.width, height: picture.height, at: middle)
+                        }
+                        let share = tone.w * min(max(0.5 - distance, 0), 1)
+                        guard share > 0 else { continue }
+                        let shade = isBent ? pose.bendShade(at: flat) * fold.shade : 1
+                        var seen = tone.scaled(shade * brightness)
+                        if let highlight { seen += highlight.strength(at: center) }
+                        if glow > 0 { seen = seen.mixed(with: tone, share: glow) }
+                        let index = row * width + column
+                        pixels[index].cover(with: seen, share: share)
+                        if share > 0.5 {
+                            var owner: UInt16 = 0
+                            for index in areas.indices where areas[index].contains(middle) {
+                                owner = firstOwner + UInt16(index)
+                                break
+                            }
+                            owners[index] = owner
+                        }
                     }
-                }
-                let share = tone.w * min(max(0.5 - distance, 0), 1)
-                guard share > 0 else { continue }
-                var seen = tone.scaled(pose.shade(at: middle) * brightness)
-                if let highlight { seen += highlight.strength(at: center) }
-                seen = seen.mixed(with: tone, share: surface.glow)
-                raster.blend(seen, share: share, at: index)
-                if share > 0.5 {
-                    let found = surface.symbols.firstIndex { $0.area.contains(middle) }
-                    owners[index] = found.map { firstOwner + UInt16($0) } ?? 0
                 }
             }
         }
@@ -83,14 +102,10 @@ struct Scene: Sendable {
         let bounds = Self.bounds(of: outline)
         let size = min(bounds.width, bounds.height)
         let shift = direction(random.value(in: 0...6.3)) * size * random.value(in: 0.01...0.1)
-        // Every fourth point keeps the outline's shape; rings of decreasing strength soften it.
+        // Every fourth point keeps the outline's shape.
         let corners = stride(from: 0, to: outline.count, by: 4).map { outline[$0] + shift }
-        let center = corners.reduce(.zero, +) / Float(corners.count)
-        for ring in 0..<4 {
-            let growth = 1 + Float(ring) * 0.012
-            let grown = corners.map { center + ($0 - center) * growth }
-            raster.fillConvex(grown, color: { _ in .gray(0) }, opacity: strength / 4)
-        }
+        raster.fillConvex(
+            corners, color: { _ in .gray(0) }, opacity: strength, softness: size * random.logarithmic(in: 0.01...0.3))
     }
 
     /// The sides of a thick thing that face the camera.
@@ -112,19 +127,11 @@ struct Scene: Sendable {
 
     /// Something opaque and convex now hides what was there.
     mutating func cover(_ corners: [Point]) {
-        let center = corners.reduce(.zero, +) / Float(corners.count)
-        let (columns, rows) = raster.span(Self.bounds(of: corners))
+        guard let polygon = ConvexPolygon(corners) else { return }
+        let (columns, rows) = raster.span(polygon.bounds)
         for row in rows {
-            for column in columns {
-                let point = Point(Float(column) + 0.5, Float(row) + 0.5)
-                let isInside = corners.indices.allSatisfy { index in
-                    let (start, end) = (corners[index], corners[(index + 1) % corners.count])
-                    let along = end - start
-                    let side = along.x * (point.y - start.y) - along.y * (point.x - start.x)
-                    let inner = along.x * (center.y - start.y) - along.y * (center.x - start.x)
-                    return side * inner >= 0
-                }
-                if isInside { owners[row * raster.width + column] = 0 }
+            for column in polygon.columns(at: Float(row) + 0.5, within: 0, among: columns) {
+                owners[row * raster.width + column] = 0
             }
         }
     }

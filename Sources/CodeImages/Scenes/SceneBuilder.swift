@@ -1,8 +1,10 @@
 /// Puts a scene together: backdrop, things without codes, things with codes, what covers them, light.
 struct SceneBuilder {
     private(set) var scene: Scene
-    /// Pixels to a module of the finest code; a few where there is none.
+    /// Pixels to the finest detail that a code must keep to be told; a few where there is none.
     private(set) var moduleSide: Float = 4
+    /// What takes the picture.
+    private(set) var medium = Camera.Medium.camera
     private let width: Float
     private let height: Float
     private let fonts = FontCase()
@@ -15,48 +17,78 @@ struct SceneBuilder {
 
     /// - Throws: ``SymbolError`` when zint is out of memory.
     mutating func build(isEmpty: Bool, _ random: inout RandomSource) throws(SymbolError) {
+        let framing = isEmpty ? .scene : Framing.random(&random)
+        medium = framing.medium(&random)
+        guard !framing.isFlat else {
+            try addCodes(framing, &random)
+            if medium == .camera { light(&random) }
+            return
+        }
         var raster = Raster(width: Int(width), height: Int(height), color: .gray(0.5))
-        raster.paint(.random(&random), &random)
+        raster.paint(.random(&random), fonts: fonts, &random)
         scene = Scene(raster)
-        if random.chance(0.3) { addSheet(&random) }
-        for _ in 0..<(random.chance(isEmpty ? 0.9 : 0.25) ? random.whole(in: 1...3) : 0) { addDistractor(&random) }
+        if random.chance(framing == .closeUp ? 0.1 : 0.34) { addSheet(&random) }
+        let hasDistractors = random.chance(isEmpty ? 0.9 : framing == .closeUp ? 0.05 : 0.28)
+        for _ in 0..<(hasDistractors ? random.whole(in: 1...3) : 0) { addDistractor(&random) }
+        if random.chance(0.3) {
+            // What lies farther away than the lens is set to.
+            let sigma = max(width, height) * random.logarithmic(in: 0.001...0.02)
+            scene.repaint { $0.blur(sigma: sigma) }
+        }
         if !isEmpty {
-            let shares: [(Int, Float)] = [(1, 15), (2, 4), (3, 1.2), (4, 0.5)]
-            for index in 0..<random.pick(weighted: shares) { try addCodes(isFirst: index == 0, &random) }
+            try addCodes(framing, &random)
+            let others: [(Int, Float)] = [(0, 12), (1, 4.5), (2, 1.8), (3, 0.8)]
+            for _ in 0..<(framing == .scene ? random.pick(weighted: others) : 0) { try addCodes(nil, &random) }
         }
         if random.chance(0.04) { addDistractor(&random) }
+        light(&random)
+    }
+
+    private mutating func light(_ random: inout RandomSource) {
         let lighting = Lighting(width: Int(width), height: Int(height), &random)
         scene.repaint { lighting.apply(to: &$0) }
     }
 
     /// A surface with its codes somewhere in the image, at times partly covered.
-    private mutating func addCodes(isFirst: Bool, _ random: inout RandomSource) throws(SymbolError) {
-        let design = random.pick(weighted: SurfaceDesign.all.map { ($0, $0.weight) })
-        var codes: [CodeSymbol] = []
+    ///
+    /// - Parameter framing: of the first codes; nil for others, which are small.
+    private mutating func addCodes(_ framing: Framing?, _ random: inout RandomSource) throws(SymbolError) {
+        let isFirst = framing != nil
+        let design = (framing ?? .scene).design(&random)
         let count = random.chance(0.7) ? design.codeCount.lowerBound : random.whole(in: design.codeCount)
         let kind = Self.randomKind(&random)
-        for index in 0..<count {
+        let (first, seenLength) = try firstCode(kind, framing, &random)
+        var codes = [first]
+        for _ in 1..<count {
             // Codes on one thing are often of one kind.
-            let next = index == 0 || random.chance(0.5) ? kind : Self.randomKind(&random)
-            codes.append(try CodeSymbol.random(next, &random))
+            codes.append(try CodeSymbol.random(random.chance(0.5) ? kind : Self.randomKind(&random), &random))
         }
-        let first = codes[0]
         let modules = max(first.size.x, first.size.y)
-        let shorter = min(width, height)
-        // From a few pixels to the whole image; more modules need more pixels to be a code at all.
-        let share =
-            isFirst
-            ? (random.chance(0.74) ? random.logarithmic(in: 0.28...1.15) : random.logarithmic(in: 0.03...0.35))
-            : random.logarithmic(in: 0.03...0.4)
-        let least = modules * (first.kind == .linear ? random.value(in: 0.65...1.3) : random.value(in: 0.8...1.8))
-        let seenLength = min(max(shorter * share, least, 12), max(width, height) * 0.98)
         let side = seenLength / modules
-        moduleSide = isFirst ? side : min(moduleSide, side)
+        // Bars can still be told when their modules no longer can.
+        let finest = first.kind == .linear ? side * 1.6 : side
+        moduleSide = isFirst ? finest : min(moduleSide, finest)
         // Drawn a little larger than it is seen, so that warping does not blur it.
-        let oversampling = random.value(in: 1.1...1.6)
+        let oversampling = framing == .scene || !isFirst ? random.value(in: 1...1.35) : random.value(in: 1...1.25)
+        let roll = framing?.isFlat == true ? Self.flatRoll(&random) : nil
+        var frame: (size: Point, isExact: Bool)?
+        if let framing, framing != .scene {
+            let isSideways = roll.map { abs(direction($0).y) > 0.5 } ?? false
+            let margin: Float = framing == .closeUp ? random.value(in: 1...1.4) : 1.03
+            frame = (
+                (isSideways ? Point(height, width) : Point(width, height)) * oversampling * margin, framing.isFlat
+            )
+        }
         let surface = SurfacePainter.paint(
             design, codes: codes, codeLength: seenLength * oversampling,
-            longestSide: max(width, height) * 1.5 * oversampling, fonts: fonts, &random)
+            longestSide: max(width, height) * 1.5 * oversampling, frame: frame, fonts: fonts, &random)
+        if let roll {
+            let pose = Pose(
+                size: Point(surface.raster.area.width, surface.raster.area.height), anchor: surface.raster.area.center,
+                place: [width / 2, height / 2], scale: 1 / oversampling, angles: (roll, 0, 0), focalLength: width)
+            scene.add(surface, pose: pose, shadow: 0, highlight: nil, &random)
+            return
+        }
         let target = surface.symbols.first?.area ?? surface.raster.area
         let seen = Point(target.width, target.height) / oversampling
         var place = self.place(for: seen, isFirst: isFirst, &random)
@@ -85,9 +117,41 @@ struct SceneBuilder {
         }
     }
 
+    /// A symbol and how many pixels its longer side takes in the picture: from a few to the whole image.
+    private func firstCode(
+        _ kind: CodeKind, _ framing: Framing?, _ random: inout RandomSource
+    ) throws(SymbolError) -> (CodeSymbol, Float) {
+        var attempts = 8
+        while true {
+            let symbol = try CodeSymbol.random(kind, &random)
+            let modules = max(symbol.size.x, symbol.size.y)
+            let length =
+                framing?.codeLength(symbol.size / modules, width: width, height: height, &random)
+                ?? min(width, height) * random.logarithmic(in: 0.03...0.4)
+            // More modules need more pixels to be a code at all; where there are few, codes of few modules are found.
+            let coarsest: Float = framing == nil || random.chance(0.55) ? 1 : 2
+            let least =
+                modules * coarsest * (kind == .linear ? random.value(in: 0.65...1.2) : random.value(in: 0.85...1.8))
+            attempts -= 1
+            guard least > length, attempts > 0 else {
+                // A little more than the image holds, lying or standing.
+                let proportions = symbol.size / modules
+                let lying = min(width / proportions.x, height / proportions.y)
+                let standing = min(width / proportions.y, height / proportions.x)
+                return (symbol, min(max(length, least, 12), max(lying, standing) * 1.12))
+            }
+        }
+    }
+
+    /// How a page lies in a scanner: upright or turned by quarters, rarely quite straight.
+    private static func flatRoll(_ random: inout RandomSource) -> Float {
+        let quarters = random.chance(0.75) ? 0 : Float(random.whole(in: 1...3))
+        return quarters * .pi / 2 + (random.chance(0.5) ? 0 : random.normal() * 0.012)
+    }
+
     private static func randomKind(_ random: inout RandomSource) -> CodeKind {
         let shares: [(CodeKind, Float)] = [
-            (.qrCode, 25), (.linear, 29), (.dataMatrix, 18), (.pdf417, 17), (.aztec, 15),
+            (.qrCode, 25), (.linear, 32), (.dataMatrix, 18), (.pdf417, 15), (.aztec, 13),
         ]
         return random.pick(weighted: shares)
     }
@@ -167,7 +231,7 @@ struct SceneBuilder {
         if random.chance(0.65) {
             let material = random.pick([Ground.paper, .paper, .tinted, .kraft])
             ground = material.color(&random)
-            raster = Raster(width: Int(size * 1.2), height: Int(size * 1.2), color: ground)
+            raster = Raster(width: Int(width * 1.25), height: Int(height * 1.25), color: ground)
             let letter = size * random.logarithmic(in: 0.009...0.05)
             let ink = Tone.gray(random.value(in: 0...0.3))
             var y: Float = letter
@@ -176,14 +240,21 @@ struct SceneBuilder {
                 let column = Area(
                     left: size * 0.05, top: y, width: size * random.value(in: 0.6...1.1), height: height)
                 let decorations: [(Decoration, Float)] = [
-                    (.textBlock, 12), (.headline, 1), (.table, 1), (.picture, 0.5), (.signs, 2),
+                    (.textBlock, 12), (.headline, 1), (.table, 1), (.picture, 0.5), (.signs, 2), (.handwriting, 0.5),
                 ]
                 raster.decorate(random.pick(weighted: decorations), in: column, ink: ink, fonts: fonts, &random)
+                if random.chance(0.08) {
+                    // Marked by a felt pen.
+                    let color = Tone.hue(random.value(in: 0.1...0.6), saturation: 0.8, value: 1)
+                    raster.line(
+                        from: [column.left, y + letter], to: [column.left + column.width * random.unit(), y + letter],
+                        width: letter * 1.2, color: color, opacity: 0.45)
+                }
                 y += height + letter * random.value(in: 0.3...2)
             }
         } else {
             ground = random.pick(Ground.allCases).color(&random)
-            raster = Raster(width: Int(size * 1.2), height: Int(size * 1.2), color: ground)
+            raster = Raster(width: Int(width * 1.25), height: Int(height * 1.25), color: ground)
             raster.paint(random.pick(Pattern.allCases), in: raster.area, fonts: fonts, &random)
         }
         let surface = Surface(raster: raster, symbols: [], ground: ground, gloss: 0, glow: 0)

@@ -11,13 +11,11 @@ extension Raster {
         _ decoration: Decoration, in area: Area, ink: Tone, fonts: FontCase, _ random: inout RandomSource
     ) {
         let color = random.chance(0.2) ? Ground.colored.color(&random) : ink
-        var style = TextStyle(color: color, isBold: random.chance(0.25))
-        if random.chance(0.15) { style.slant = 0.2 }
-        if random.chance(0.2) { style.pitch = random.value(in: 0.58...0.75) }
+        var style = TextStyle(color: color, &random)
         switch decoration {
         case .headline:
             let size = min(area.height * 0.8, area.width / 4)
-            style.isBold = random.chance(0.6)
+            if random.chance(0.4) { style.weight = random.value(in: 0.05...0.15) }
             set(
                 [SymbolContent.words(random.whole(in: 1...3), &random)], in: area, size: size, style: style, fonts,
                 &random)
@@ -47,7 +45,7 @@ extension Raster {
                 let place = Area(left: area.left + Float(index) * side, top: area.top, width: side, height: side)
                 paintLogo(in: place.expanded(by: -side * 0.1), &random)
             }
-        case .picture: paintPicture(in: area, &random)
+        case .picture: paintPicture(in: area, fonts: fonts, &random)
         case .pattern: paint(random.pick(Pattern.allCases), in: area, fonts: fonts, &random)
         case .form:
             for row in 0..<random.whole(in: 2...7) {
@@ -65,7 +63,7 @@ extension Raster {
         _ random: inout RandomSource
     ) {
         let typeface = fonts[size]
-        let letter = size * (style.pitch ?? 0.6)
+        let letter = size * (style.pitch ?? 0.55 * style.stretch + max(style.spacing, 0))
         let room = max(1, Int(area.width / letter))
         let isCentered = random.chance(0.3)
         for (index, text) in lines.enumerated() {
@@ -132,7 +130,16 @@ extension Raster {
     }
 
     /// Something like a photograph: soft colours and round shapes.
-    private mutating func paintPicture(in area: Area, _ random: inout RandomSource) {
+    private mutating func paintPicture(in area: Area, fonts: FontCase, _ random: inout RandomSource) {
+        if random.chance(0.5), area.width >= 24, area.height >= 24 {
+            var picture = Raster(width: Int(area.width), height: Int(area.height), color: .gray(0.5))
+            let views: [Backdrop] = [.jumble, .blots, .outdoors, .shelf, .bokeh, .foliage, .facade, .desk]
+            picture.paint(random.pick(views), fonts: fonts, &random)
+            let opacity = random.chance(0.8) ? 1 : random.value(in: 0.2...0.7)
+            let origin = Point(area.left, area.top)
+            paint(in: area.expanded(by: -0.5)) { (picture.sample($0 - origin), opacity) }
+            return
+        }
         let (first, second) = (Ground.colored.color(&random), Ground.tinted.color(&random))
         let size = max(area.width, area.height)
         let noise = FractalNoise(wavelength: [size / 2, size / 2], octaves: 4, &random)

@@ -75,9 +75,8 @@ extension Raster {
     ) {
         let noise = FractalNoise(wavelength: wavelength, octaves: octaves, roughness: roughness, &random)
         let other = color.mixed(with: Tone.hue(random.unit(), saturation: 0.4, value: 0.5), share: 0.4)
-        fillEvery { point in
-            let value = noise(point)
-            return color.mixed(with: other, share: value * strength).scaled(1 + value * strength)
+        fillEvery(with: noise) { value in
+            color.mixed(with: other, share: value * strength).scaled(1 + value * strength)
         }
     }
 
@@ -87,6 +86,20 @@ extension Raster {
         for row in 0..<height {
             for column in 0..<width {
                 var color = tone([Float(column) + 0.5, Float(row) + 0.5])
+                color.w = 1
+                pixels[row * width + column] = color
+            }
+        }
+    }
+
+    /// Calls for every pixel with the noise there; what it returns replaces the pixel.
+    @inline(__always)
+    mutating func fillEvery(with noise: FractalNoise, _ tone: (Float) -> Tone) {
+        let width = width
+        for row in 0..<height {
+            let values = noise.row(at: Float(row) + 0.5, count: width)
+            for column in 0..<width {
+                var color = tone(values[column])
                 color.w = 1
                 pixels[row * width + column] = color
             }

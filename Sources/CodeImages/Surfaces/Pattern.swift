@@ -2,6 +2,7 @@
 enum Pattern: CaseIterable, Sendable {
     case checkers, zebra, unevenStripes, dotGrid, halftone, hatching, crossword, graphPaper, keyboard, bricks, plaid
     case ruler, nestedSquares, nestedCircles, piano, waves, mosaic, louvers, mesh, piechart
+    case tiles, pixelArt, ledPanel, fingerprint, hexagonDots, radiator, characterGrid
 }
 
 extension Raster {
@@ -139,6 +140,8 @@ extension Raster {
                 let value = (noise((place(point) / cell).rounded(.down)) + 1) * 0.499
                 return (colors[Int(value * 6)], 1)
             }
+        case .tiles, .pixelArt, .ledPanel, .fingerprint, .hexagonDots, .radiator, .characterGrid:
+            paintNearCode(pattern, in: area, cell: cell, dark: dark, light: light, fonts: fonts, &random)
         case .piechart:
             fillEllipse(area, color: dark)
             var (start, center) = (Float(0), area.center)

@@ -103,6 +103,25 @@ struct SurfaceDesign: Sendable {
     ]
 }
 
+extension SurfaceDesign {
+    /// A page, form or large label that is seen whole.
+    static let page = SurfaceDesign(
+        weight: 0, ratio: 1.1...8, aspect: 0.5...1.6, grounds: [.paper, .paper, .paper, .paper, .tinted, .colored],
+        decorations: [
+            .textBlock, .textBlock, .smallPrint, .headline, .table, .form, .number, .logo, .frame, .picture, .icons,
+            .signs, .handwriting, .pattern,
+        ],
+        decorationCount: 3...22, codeCount: 1...4, cornerRadius: 0...0, bendChance: 0, crumpleChance: 0,
+        colorChance: 0.1, turnChance: 0.25)
+
+    /// Nothing but the code.
+    static let bare = SurfaceDesign(
+        weight: 0, ratio: 1.02...3, aspect: 0.5...1.6, grounds: [.paper, .paper, .paper, .tinted, .colored, .dark],
+        decorations: [.headline, .number, .textBlock, .frame], decorationCount: 0...1, codeCount: 1...2,
+        patchChance: 0.5, cornerRadius: 0...0, bendChance: 0, crumpleChance: 0, colorChance: 0.25,
+        inversionChance: 0.08, turnChance: 0.1)
+}
+
 /// A symbol on a surface.
 struct PlacedSymbol: Sendable {
     let symbol: CodeSymbol

@@ -12,13 +12,15 @@ struct SurfacePainter {
     /// - Parameters:
     ///   - codes: the first is `codeLength` pixels long; the others about as large in modules or in pixels. May be empty.
     ///   - longestSide: neither side of the surface gets more pixels.
+    ///   - frame: what the surface has to fill, exactly where `isExact`; nil leaves its size to the design.
     static func paint(
-        _ design: SurfaceDesign, codes: [CodeSymbol], codeLength: Float, longestSide: Float, fonts: FontCase,
-        _ random: inout RandomSource
+        _ design: SurfaceDesign, codes: [CodeSymbol], codeLength: Float, longestSide: Float,
+        frame: (size: Point, isExact: Bool)? = nil, fonts: FontCase, _ random: inout RandomSource
     ) -> Surface {
-        var painter = SurfacePainter(design, codes.first, codeLength, longestSide, fonts, &random)
+        var painter = SurfacePainter(design, codes.first, codeLength, longestSide, frame, fonts, &random)
         for (index, code) in codes.enumerated() { painter.place(code, isFirst: index == 0, codeLength, &random) }
         painter.decorate(&random)
+        painter.age(&random)
         let gloss = random.value(in: design.gloss)
         let isScreen = random.chance(design.screenChance)
         if isScreen { painter.paintScreen(&random) }
@@ -29,8 +31,8 @@ struct SurfacePainter {
     }
 
     private init(
-        _ design: SurfaceDesign, _ code: CodeSymbol?, _ codeLength: Float, _ longestSide: Float, _ fonts: FontCase,
-        _ random: inout RandomSource
+        _ design: SurfaceDesign, _ code: CodeSymbol?, _ codeLength: Float, _ longestSide: Float,
+        _ frame: (size: Point, isExact: Bool)?, _ fonts: FontCase, _ random: inout RandomSource
     ) {
         self.design = design
         self.fonts = fonts
@@ -42,6 +44,10 @@ struct SurfacePainter {
             let scale = codeLength / max(code.size.x, code.size.y)
             width = min(max(width, code.size.x * scale * 1.08 + 2), longestSide)
             height = min(max(height, code.size.y * scale * 1.08 + 2), longestSide)
+        }
+        if let frame {
+            (width, height) =
+                frame.isExact ? (frame.size.x, frame.size.y) : (max(width, frame.size.x), max(height, frame.size.y))
         }
         let material = random.pick(design.grounds)
         ground = material.color(&random)
@@ -81,7 +87,7 @@ struct SurfacePainter {
             let claim = area.expanded(by: style.quietZone * module)
             if !isFirst, occupied.contains(where: { $0.overlaps(claim) }) { continue }
             if isFirst, attempt < 6, !raster.area.contains([claim.left, claim.top]) { continue }
-            chooseInk(&style, in: area, &random)
+            chooseInk(&style, in: area, symbolIsTwoDimensional: symbol.kind != .linear, &random)
             if let patch = style.patch {
                 let radius = random.chance(0.2) ? module * style.quietZone : 0
                 raster.fillRounded(
@@ -109,7 +115,9 @@ struct SurfacePainter {
     }
 
     /// Dark on light, light on dark, coloured, on a patch or on the ground, always with some contrast.
-    private func chooseInk(_ style: inout SymbolStyle, in area: Area, _ random: inout RandomSource) {
+    private func chooseInk(
+        _ style: inout SymbolStyle, in area: Area, symbolIsTwoDimensional: Bool, _ random: inout RandomSource
+    ) {
         let below = raster.sample(area.center)
         var paper = below
         let isLight = below.luminance > 0.62
@@ -134,6 +142,14 @@ struct SurfacePainter {
                 ? Tone.hue(random.unit(), saturation: random.value(in: 0.3...1), value: random.value(in: 0.1...0.55))
                 : .gray(random.value(in: 0...0.16))
         }
+        if style.finderInk != nil, isInverted { style.finderInk = nil }
+        if random.chance(symbolIsTwoDimensional ? 0.06 : 0.02) {
+            let far =
+                isInverted
+                ? Ground.tinted.color(&random)
+                : Tone.hue(random.unit(), saturation: random.value(in: 0.3...1), value: random.value(in: 0.1...0.6))
+            style.farInk = (far, random.chance(0.4), random.value(in: 0...6.3))
+        }
         // Pale prints and engravings keep a fifth of the contrast at least.
         if random.chance(0.18) { style.opacity = random.value(in: 0.35...0.9) }
         if abs(style.ink.luminance - paper.luminance) * style.opacity < 0.2 {
@@ -152,32 +168,46 @@ struct SurfacePainter {
         let width = turns.isMultiple(of: 2) ? area.width : area.height
         let height = turns.isMultiple(of: 2) ? area.height : area.width
         let guardHeight = symbol.hasGuards ? (symbol.matrix.rowHeights.last ?? 0) * module : 0
-        let size = symbol.hasGuards ? width * 0.1 : min(width / Float(symbol.text.count) * 1.5, width * 0.12)
+        let size =
+            symbol.hasGuards
+            ? module * random.value(in: 9...11.5) : min(width / Float(symbol.text.count) * 1.5, width * 0.12)
         guard size >= 4 else { return }
-        var textStyle = TextStyle(color: style.ink, opacity: style.opacity)
-        let typeface = fonts[size * random.value(in: 0.75...1)]
-        let natural = Float(typeface.width(of: symbol.text))
-        let spread = width * random.value(in: 0.7...1)
-        if symbol.hasGuards || random.chance(0.4) || natural > width {
-            textStyle.pitch = spread / Float(symbol.text.count) / Float(typeface.pixelSize)
-        }
-        let length = textStyle.pitch == nil ? natural : spread
+        var textStyle = TextStyle(color: style.ink, &random)
+        textStyle.opacity = style.opacity
+        let typeface = fonts[size * (symbol.hasGuards ? 1 : random.value(in: 0.75...1))]
         let isAbove = !symbol.hasGuards && random.chance(0.12)
         let gap = size * random.value(in: 0.05...0.35)
-        // From the code's upper left corner, along and across its row.
-        let along = symbol.hasGuards ? width * 0.04 - size * 0.6 : (width - length) * random.pick([0, 0.5, 0.5, 0.5])
-        let capital = Float(typeface.capitalHeight)
-        let across = isAbove ? -gap : height - guardHeight + capital + max(gap * 0.5, 1)
-        let origin: Point =
+        let across = isAbove ? -gap : height - guardHeight + Float(typeface.capitalHeight) + max(gap * 0.5, 1)
+        /// `along` and `across` are counted from the code's upper left corner, along and across its row.
+        func origin(_ along: Float) -> Point {
             switch turns & 3 {
             case 0: [area.left + along, area.top + across]
             case 1: [area.right - across, area.top + along]
             case 2: [area.right - along, area.bottom - across]
             default: [area.left + across, area.bottom - along]
             }
-        raster.text(symbol.text, typeface: typeface, origin: origin, style: textStyle, quarterTurns: turns)
-        let reach = size * 1.4
-        occupied.append(area.expanded(by: reach))
+        }
+        if symbol.hasGuards {
+            for group in symbol.digitGroups {
+                // A digit is 0.64 ems wide, its cell as wide as the digit's bars.
+                let cell = Float(group.modules.count) * module / Float(group.digits.count)
+                textStyle.stretch = min(textStyle.stretch, 1)
+                textStyle.pitch = cell / Float(typeface.pixelSize)
+                let start = Float(group.modules.lowerBound) * module + cell * 0.5 - 0.32 * size * textStyle.stretch
+                raster.text(
+                    group.digits, typeface: typeface, origin: origin(start), style: textStyle, quarterTurns: turns)
+            }
+        } else {
+            let natural = textStyle.pens(typeface.layout(symbol.text), pixelSize: typeface.pixelSize).last ?? 0
+            let spread = width * random.value(in: 0.7...1)
+            let isSpread = random.chance(0.4) || natural > width
+            textStyle.pitch = isSpread ? spread / Float(symbol.text.count) / Float(typeface.pixelSize) : nil
+            let length = isSpread ? spread : natural
+            raster.text(
+                symbol.text, typeface: typeface, origin: origin((width - length) * random.pick([0, 0.5, 0.5, 0.5])),
+                style: textStyle, quarterTurns: turns)
+        }
+        occupied.append(area.expanded(by: size * 1.4))
     }
 
     private mutating func decorate(_ random: inout RandomSource) {
@@ -201,6 +231,47 @@ struct SurfacePainter {
                 raster.decorate(decoration, in: area, ink: ink, fonts: fonts, &random)
                 occupied.append(area)
                 break
+            }
+        }
+    }
+
+    /// Scratches, dust, clear film with its folds: what lies on print and code alike.
+    private mutating func age(_ random: inout RandomSource) {
+        let size = max(raster.area.width, raster.area.height)
+        func place(_ random: inout RandomSource) -> Point {
+            [random.unit() * raster.area.width, random.unit() * raster.area.height]
+        }
+        if random.chance(0.08) {
+            let color = random.chance(0.7) ? Tone.gray(random.value(in: 0.7...1)) : .gray(random.value(in: 0...0.3))
+            let heading = random.value(in: 0...6.3)
+            for _ in 0..<random.whole(in: 2...25) {
+                let start = place(&random)
+                let along = direction(heading + random.normal() * 0.7) * size * random.logarithmic(in: 0.01...0.5)
+                raster.line(
+                    from: start, to: start + along, width: random.value(in: 0.4...1.8), color: color,
+                    opacity: random.value(in: 0.2...0.9))
+            }
+        }
+        if random.chance(0.06) {
+            let color = random.pick([Ground.kraft, .dark, .paper]).color(&random)
+            for _ in 0..<random.whole(in: 5...80) {
+                let (center, radius) = (place(&random), size * random.logarithmic(in: 0.001...0.012))
+                let spot = Area(left: center.x - radius, top: center.y - radius, width: 2 * radius, height: 2 * radius)
+                raster.fillEllipse(spot, color: color, opacity: random.value(in: 0.2...0.9))
+            }
+        }
+        if random.chance(0.06) {
+            // Folds are where a soft noise passes through zero.
+            let wavelength = Point(size, size) * random.logarithmic(in: 0.05...0.4)
+            let folds = FractalNoise(wavelength: wavelength * Point(1, random.value(in: 0.4...2)), octaves: 2, &random)
+            let (strength, width) = (random.value(in: 0.15...0.8), random.value(in: 6...25))
+            for row in 0..<raster.height {
+                let values = folds.row(at: Float(row) + 0.5, count: raster.width)
+                for column in 0..<raster.width {
+                    let fold = 1 - min(abs(values[column]) * width, 1)
+                    let light = strength * fold * fold
+                    raster.pixels[row * raster.width + column] += Tone(light, light, light, 0)
+                }
             }
         }
     }

@@ -14,6 +14,26 @@ struct CodeSymbol: Sendable {
     /// Width by height in modules; linear codes' height was chosen with them.
     var size: SIMD2<Float> { [Float(matrix.columns), matrix.height] }
 
+    /// The digits that stand below codes with guard bars, with the modules that each group stands under; places left of
+    /// the first and right of the last bar are beside the code.
+    ///
+    /// - Source: GS1 General Specifications 5.2, figures of EAN-13, EAN-8, UPC-A and UPC-E.
+    var digitGroups: [(digits: String, modules: Range<Int>)] {
+        let places: [(count: Int, modules: Range<Int>)] =
+            switch (symbology, text.count) {
+            case (CZINT_EAN, 13): [(1, -10 ..< -3), (6, 3..<45), (6, 50..<92)]
+            case (CZINT_EAN, 8): [(4, 3..<31), (4, 36..<64)]
+            case (CZINT_UPC_A, 12): [(1, -9 ..< -2), (5, 11..<46), (5, 49..<84), (1, 97..<104)]
+            case (CZINT_UPC_E, 8): [(1, -9 ..< -2), (6, 3..<45), (1, 53..<60)]
+            default: []
+            }
+        var rest = Substring(text)
+        return places.map { place in
+            defer { rest = rest.dropFirst(place.count) }
+            return (String(rest.prefix(place.count)), place.modules)
+        }
+    }
+
     /// A random symbol of a class, of any of its variants, with random content.
     ///
     /// A content that its symbology refuses (too long for the size asked for) is replaced by another.
@@ -46,7 +66,13 @@ struct CodeSymbol: Sendable {
             let height = Float(encoded.columns) * random.logarithmic(in: 0.13...0.85)
             if encoded.rows == 1 {
                 heights = [height]
-                if let guards = Self.guards(request.symbology, columns: encoded.columns), random.chance(0.8) {
+                if let addOn = Self.addOnStart(request, encoded) {
+                    // Their digits stand above them.
+                    let both = rows[0]
+                    rows = [both.enumerated().map { $1 && $0 < addOn }, both]
+                    let share = random.value(in: 0.05...0.25)
+                    heights = [height * share, height * (1 - share)]
+                } else if let guards = Self.guards(request.symbology, columns: encoded.columns), random.chance(0.8) {
                     rows.append(rows[0].enumerated().map { $1 && guards.contains($0) })
                     heights.append(random.value(in: 3...7))
                     hasGuards = true
@@ -69,6 +95,20 @@ struct CodeSymbol: Sendable {
         matrix = ModuleMatrix(
             columns: columns.count, rows: rows.count, modules: rows.flatMap { $0[columns] }, rowHeights: heights)
         self.text = text
+    }
+
+    /// The column at which an add-on of two or five digits begins; nil for codes without.
+    /// - Source: GS1 General Specifications 5.2.2: EAN-13 and UPC-A are 95 modules wide, EAN-8 67, UPC-E 51.
+    private static func addOnStart(_ request: SymbolRequest, _ encoded: ModuleMatrix) -> Int? {
+        guard request.content.contains("+") else { return nil }
+        let width =
+            switch request.symbology {
+            case CZINT_EAN: request.content.prefix { $0 != "+" }.count > 8 ? 95 : 67
+            case CZINT_UPC_A: 95
+            case CZINT_UPC_E: 51
+            default: encoded.columns
+            }
+        return encoded.columns > width ? width : nil
     }
 
     /// The columns of the bars that reach down between the digits; nil for codes without.

@@ -1,3 +1,5 @@
+import CZint
+
 extension Raster {
     /// Prints a symbol that fills `area`, turned clockwise by `quarterTurns`, without its patch.
     mutating func print(
@@ -8,6 +10,10 @@ extension Raster {
         let samples = min(max(Int((3 / inked.modulePixels).rounded(.up)), 2), 5)
         let step = 1 / Float(samples)
         paint(in: area.expanded(by: 1)) { point in
+            if inked.isAmidModule(point) {
+                guard inked.isDark(at: point) else { return (.zero, 0) }
+                return (inked.color(at: point), inked.strength(at: point))
+            }
             var covered: Float = 0
             for vertical in 0..<samples {
                 for horizontal in 0..<samples {
@@ -16,7 +22,7 @@ extension Raster {
                 }
             }
             guard covered > 0 else { return (.zero, 0) }
-            return (style.ink, covered * step * step * inked.strength(at: point))
+            return (inked.color(at: point), covered * step * step * inked.strength(at: point))
         }
         if style.logoShare > 0 { paintLogo(style, in: area, &random) }
     }
@@ -49,6 +55,17 @@ private struct InkedSymbol {
     private let hasEqualRows: Bool
     private let finderSides: Int
     private let wear: FractalNoise?
+    /// Shifts of edges, across and down.
+    private let rag: (across: NoiseField, down: NoiseField)?
+    /// `[rows, columns]`: how far each module lies off its place; empty for none.
+    private let shifts: [Point]
+    private let light: Point
+    /// Whether all of a module away from its edges has one colour.
+    private let hasUniformModules: Bool
+    /// How far from a module's edge a pixel's centre must be for that, in modules.
+    private let margin: Point
+    /// What the place is multiplied with to become a share of the way to the far ink, and what is then added.
+    private let gradient: Point
 
     init(_ symbol: CodeSymbol, style: SymbolStyle, area: Area, quarterTurns: Int, _ random: inout RandomSource) {
         matrix = symbol.matrix
@@ -62,8 +79,25 @@ private struct InkedSymbol {
         rowStarts = starts
         let heights = symbol.matrix.rowHeights
         hasEqualRows = heights.allSatisfy { $0 == heights[0] }
-        finderSides = style.keepsFinders && symbol.kind == .qrCode ? 7 : 0
+        let isPlain = if case .modules = style.finders { style.finderInk == nil } else { false }
+        finderSides = !isPlain && symbol.kind == .qrCode && symbol.symbology == CZINT_QR ? 7 : 0
         let blot = max(2, min(area.width, area.height) * random.logarithmic(in: 0.03...0.5))
+        let grain = Point(0.6, 0.6) / scale
+        rag =
+            style.raggedness > 0
+            ? (NoiseField(wavelength: grain, &random), NoiseField(wavelength: grain, &random)) : nil
+        let jitter = style.jitter
+        shifts =
+            jitter > 0
+            ? (0..<matrix.rows * matrix.columns).map { _ in [random.normal() * jitter, random.normal() * jitter] } : []
+        hasUniformModules = if case .square = style.shape { rag == nil && isPlain } else { false }
+        // Half a pixel, and what the ink has grown.
+        margin = [
+            scale.max() / 2 + abs(style.growth.x),
+            scale.max() / 2 + (matrix.rows > 1 ? abs(style.growth.y) * (matrix.rowHeights.max() ?? 1) : 0),
+        ]
+        light = style.relief > 0 ? direction(random.value(in: 0...6.3)) : .zero
+        gradient = direction(style.farInk?.angle ?? 0) / max(area.width, area.height)
         wear = style.wear > 0 ? FractalNoise(wavelength: [blot, blot], octaves: 3, roughness: 0.7, &random) : nil
     }
 
@@ -71,24 +105,29 @@ private struct InkedSymbol {
     var modulePixels: Float { 1 / max(scale.x, matrix.rows > 1 ? scale.y : 0) }
 
     func isDark(at point: Point) -> Bool {
-        var place = (point - Point(area.left, area.top))
-        switch quarterTurns {
-        case 1: place = [place.y, area.width - place.x]
-        case 2: place = [area.width - place.x, area.height - place.y]
-        case 3: place = [area.height - place.y, place.x]
-        default: break
-        }
-        place *= scale
+        var place = modulePlace(point)
+        if let rag { place += Point(rag.across(point), matrix.rows > 1 ? rag.down(point) : 0) * style.raggedness }
         guard place.x > -0.5, place.y >= 0, place.y < rowStarts[matrix.rows] else { return false }
         let column = Int(place.x.rounded(.down))
         let row = row(at: place.y)
         let horizontal = place.x - Float(column)
         let vertical = (place.y - rowStarts[row]) / matrix.rowHeights[row]
+        if finderSides > 0, let center = finderCenter(column, row) {
+            switch style.finders {
+            case .modules: break
+            case .square: return isInsideGrown(column, row, horizontal, vertical)
+            case .round, .soft: return isInsideFinder(place - center)
+            }
+        }
         switch style.shape {
-        case .dots(let radius) where !isFinder(column, row):
-            let offset = Point(horizontal - 0.5, vertical - 0.5)
+        case .dots(let radius):
+            var offset = Point(horizontal - 0.5, vertical - 0.5)
+            if !shifts.isEmpty, matrix.isDark(column, row) { offset -= shifts[row * matrix.columns + column] }
             return matrix.isDark(column, row) && (offset * offset).sum() < radius * radius
-        case .rounded where !isFinder(column, row) && matrix.isDark(column, row):
+        case .apart(let gap):
+            return matrix.isDark(column, row) && min(horizontal, 1 - horizontal) > gap
+                && min(vertical, 1 - vertical) > gap
+        case .rounded where matrix.isDark(column, row):
             return isInsideRounded(column, row, horizontal, vertical)
         default: return isInsideGrown(column, row, horizontal, vertical)
         }
@@ -101,11 +140,72 @@ private struct InkedSymbol {
         return row
     }
 
-    private func isFinder(_ column: Int, _ row: Int) -> Bool {
-        guard finderSides > 0 else { return false }
+    /// Whether the whole pixel around a point is of one colour because it lies away from its module's edges.
+    @inline(__always)
+    func isAmidModule(_ point: Point) -> Bool {
+        guard hasUniformModules else { return false }
+        let place = modulePlace(point)
+        guard place.x > 0, place.y > 0, place.y < rowStarts[matrix.rows] else { return false }
+        let column = place.x - Float(Int(place.x))
+        let row = row(at: place.y)
+        return min(column, 1 - column) > margin.x
+            && min(place.y - rowStarts[row], rowStarts[row + 1] - place.y) > margin.y
+    }
+
+    /// A point of the picture in modules of the unturned symbol.
+    private func modulePlace(_ point: Point) -> Point {
+        let place = point - Point(area.left, area.top)
+        switch quarterTurns {
+        case 1: return Point(place.y, area.width - place.x) * scale
+        case 2: return Point(area.width - place.x, area.height - place.y) * scale
+        case 3: return Point(area.height - place.y, place.x) * scale
+        default: return place * scale
+        }
+    }
+
+    /// The middle of the finder that a module belongs to.
+    private func finderCenter(_ column: Int, _ row: Int) -> Point? {
         let (isLeft, isTop) = (column < finderSides, row < finderSides)
         let (isRight, isBottom) = (column >= matrix.columns - finderSides, row >= matrix.rows - finderSides)
-        return (isLeft && isTop) || (isRight && isTop) || (isLeft && isBottom)
+        guard (isLeft && isTop) || (isRight && isTop) || (isLeft && isBottom) else { return nil }
+        return [isLeft ? 3.5 : Float(matrix.columns) - 3.5, isTop ? 3.5 : Float(matrix.rows) - 3.5]
+    }
+
+    /// A ring of 7 modules around a spot of 3, round or nearly square.
+    private func isInsideFinder(_ offset: Point) -> Bool {
+        let squared = offset * offset
+        // The fourth power makes a square with round corners.
+        let distance =
+            if case .round = style.finders { squared.sum().squareRoot() } else {
+                (squared * squared).sum().squareRoot().squareRoot()
+            }
+        return distance < 1.5 || (distance > 2.5 && distance < 3.5)
+    }
+
+    /// The ink at a point.
+    func color(at point: Point) -> Tone {
+        var color = style.ink
+        if let far = style.farInk {
+            let offset = point - area.center
+            let share =
+                far.isRadial
+                ? (offset * offset).sum().squareRoot() * 1.6 / max(area.width, area.height)
+                : (offset * gradient).sum() + 0.5
+            color = color.mixed(with: far.color, share: min(max(share, 0), 1))
+        }
+        if finderSides > 0 || style.relief > 0 {
+            let place = modulePlace(point)
+            if let finderInk = style.finderInk, finderSides > 0,
+                finderCenter(Int(place.x.rounded(.down)), Int(place.y.rounded(.down))) != nil
+            {
+                color = finderInk
+            }
+            if style.relief > 0 {
+                let offset = place - place.rounded(.down) - 0.5
+                color += Tone(repeating: (offset * light).sum() * style.relief) * Tone(1, 1, 1, 0)
+            }
+        }
+        return color
     }
 
     /// Square modules with edges moved by the ink's growth.

@@ -35,9 +35,9 @@ extension SymbolRequest {
             return SymbolRequest(
                 symbology: CZINT_RECTANGULAR_MICRO_QR, content: SymbolContent.serial(random.whole(in: 3...60), &random))
         default:
-            let length = Int(random.logarithmic(in: random.chance(0.1) ? 100...1200 : 6...160))
+            let length = Int(random.logarithmic(in: random.chance(0.07) ? 100...1200 : 6...110))
             // A version larger than needed is padded, as some programs make them.
-            let version = random.chance(0.15) ? Int32(random.whole(in: 1...40)) : 0
+            let version = random.chance(0.1) ? Int32(random.whole(in: 1...random.pick([8, 8, 20, 40]))) : 0
             return SymbolRequest(
                 symbology: CZINT_QR, content: SymbolContent.text(length: length, &random), options: [level, version, 0])
         }
@@ -57,7 +57,7 @@ extension SymbolRequest {
         case ..<0.4:
             return SymbolRequest(symbology: CZINT_DATA_MATRIX, content: SymbolContent.gs1(&random), isGS1: true)
         default:
-            let length = Int(random.logarithmic(in: random.chance(0.12) ? 60...900 : 3...70))
+            let length = Int(random.logarithmic(in: random.chance(0.08) ? 60...900 : 3...60))
             return SymbolRequest(
                 symbology: CZINT_DATA_MATRIX, content: SymbolContent.text(length: length, &random),
                 // DM_SQUARE
@@ -71,14 +71,14 @@ extension SymbolRequest {
         }
         // Zint's `option_2`: 1...4 compact, 5...36 full.
         let size = random.chance(0.35) ? Int32(random.whole(in: 1...20)) : 0
-        let length = Int(random.logarithmic(in: random.chance(0.12) ? 80...900 : 3...110))
+        let length = Int(random.logarithmic(in: random.chance(0.08) ? 80...900 : 3...90))
         return SymbolRequest(
             symbology: CZINT_AZTEC, content: SymbolContent.text(length: length, &random),
             options: [size == 0 ? Int32(random.whole(in: 0...4)) : 0, size, 0])
     }
 
     private static func pdf417(_ random: inout RandomSource) -> SymbolRequest {
-        let length = Int(random.logarithmic(in: 8...500))
+        let length = Int(random.logarithmic(in: random.chance(0.15) ? 100...500 : 8...200))
         switch random.unit() {
         case ..<0.12:
             return SymbolRequest(
@@ -89,7 +89,10 @@ extension SymbolRequest {
                 symbology: CZINT_TRUNCATED_PDF417, content: SymbolContent.text(length: length, &random),
                 options: [Int32(random.whole(in: 0...5)), Int32(random.whole(in: 2...12)), 0])
         default:
-            let columns = Int32(random.chance(0.7) ? random.whole(in: 2...9) : random.whole(in: 1...18))
+            // Mostly wider than high: about `length * 0.6 + 20` codewords of 17 by 3 modules beside 69 modules of ends.
+            let aspect = random.logarithmic(in: 0.8...5)
+            let fitting = Int((aspect * 3 / 17 * (Float(length) * 0.6 + 20)).squareRoot()) - 1
+            let columns = Int32(random.chance(0.75) ? min(max(fitting, 1), 18) : random.whole(in: 1...18))
             return SymbolRequest(
                 symbology: CZINT_PDF417, content: SymbolContent.text(length: length, &random),
                 options: [Int32(random.whole(in: 0...6)), columns, 0])
@@ -111,13 +114,17 @@ extension SymbolRequest {
             isGS1: [CZINT_GS1_128, CZINT_DATABAR_EXPANDED, CZINT_DATABAR_EXPANDED_STACKED].contains(symbology))
     }
 
+    /// The issue of a magazine, the price of a book.
+    private static func addOn(_ random: inout RandomSource) -> String {
+        random.chance(0.09) ? "+" + SymbolContent.digits(random.chance(0.5) ? 2 : 5, &random) : ""
+    }
+
     private static func linearContent(_ symbology: CZintSymbology, _ random: inout RandomSource) -> String {
         switch symbology {
         case CZINT_EAN:
             let digits = SymbolContent.digits(random.chance(0.2) ? 7 : 12, &random)
-            let addOn = random.chance(0.07) ? "+" + SymbolContent.digits(random.chance(0.5) ? 2 : 5, &random) : ""
-            return digits + addOn
-        case CZINT_UPC_A: return SymbolContent.digits(11, &random)
+            return digits + addOn(&random)
+        case CZINT_UPC_A: return SymbolContent.digits(11, &random) + addOn(&random)
         case CZINT_UPC_E: return SymbolContent.digits(6, &random)
         case CZINT_ITF14, CZINT_DATABAR, CZINT_DATABAR_STACKED, CZINT_LEITCODE: return SymbolContent.digits(13, &random)
         case CZINT_DATABAR_LIMITED: return "0" + SymbolContent.digits(12, &random)
@@ -132,9 +139,9 @@ extension SymbolRequest {
         case CZINT_GS1_128, CZINT_DATABAR_EXPANDED, CZINT_DATABAR_EXPANDED_STACKED: return SymbolContent.gs1(&random)
         case CZINT_MSI, CZINT_CODE11, CZINT_STANDARD_2_OF_5, CZINT_INDUSTRIAL_2_OF_5, CZINT_PLESSEY:
             return SymbolContent.digits(random.whole(in: 4...12), &random)
-        case CZINT_CODE39: return SymbolContent.serial(random.whole(in: 3...16), &random)
+        case CZINT_CODE39: return SymbolContent.serial(random.whole(in: 3...13), &random)
         default:
-            let length = Int(random.logarithmic(in: 3...30))
+            let length = Int(random.logarithmic(in: 3...24))
             return random.chance(0.4)
                 ? SymbolContent.digits(length, &random)
                 : SymbolContent.capitals(2, &random) + SymbolContent.serial(length, &random)
