@@ -5,8 +5,8 @@
 #ifndef CKERNELS_H
 #define CKERNELS_H
 
-#include "Colors.h"
 #include "BFloat16.h"
+#include "Colors.h"
 #include "DeformableSampling.h"
 #include "DepthwiseConvolution.h"
 #include "FocalLoss.h"
