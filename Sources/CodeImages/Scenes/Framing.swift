@@ -41,9 +41,12 @@ enum Framing: Sendable {
     func codeLength(_ proportions: Point, width: Float, height: Float, _ random: inout RandomSource) -> Float {
         let shorter = min(width, height)
         let fitting = min(width / proportions.x, height / proportions.y)
+        // Long codes are held nearer than square ones, though not so near that they become as high.
+        let elongation = 1 / proportions.min().squareRoot().squareRoot()
         return switch self {
         case .scene:
-            shorter * (random.chance(0.68) ? random.logarithmic(in: 0.36...1.25) : random.logarithmic(in: 0.03...0.36))
+            shorter * elongation
+                * (random.chance(0.68) ? random.logarithmic(in: 0.36...1.25) : random.logarithmic(in: 0.03...0.36))
         case .closeUp:
             random.chance(0.6) ? fitting * random.value(in: 0.6...1.1) : shorter * random.value(in: 0.5...1.2)
         case .page: shorter * random.logarithmic(in: 0.1...0.9)
