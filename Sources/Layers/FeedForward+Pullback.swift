@@ -21,9 +21,10 @@ extension FeedForward {
             output,
             { outputGradient, gradients in
                 let hiddenGradient = pullback2(outputGradient.droppingOut(outputDropout), &gradients)
-                    .droppingOut(hiddenDropout)
-                // What was dropped has no gradient any more, so that its 0 may count as the ReLU's.
-                return pullback1(hiddenGradient.maskedByReLU(of: hidden), &gradients).adding(outputGradient)
+                // A 0 in `hidden` is one of the ReLU's or of the dropout's: neither has a gradient.
+                let scale = hiddenDropout.map { 1 / (1 - $0.probability) } ?? 1
+                return pullback1(hiddenGradient.maskedByReLU(of: hidden, scale: scale), &gradients)
+                    .adding(outputGradient)
             }
         )
     }

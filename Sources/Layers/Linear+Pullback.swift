@@ -42,8 +42,10 @@ extension Linear {
     private func addParameterGradients(of gradient: Tensor, input: Tensor, to gradients: inout Gradients) {
         if sources.contains(where: { gradients.wants($0.weightName) }) {
             let rows = gradient.count / outputWidth
-            var weightGradient = Tensor([outputWidth, inputWidth])
-            if rows > 0 {
+            var weightGradient = Tensor(uninitialized: [outputWidth, inputWidth])
+            if rows == 0 {
+                weightGradient = Tensor([outputWidth, inputWidth])
+            } else {
                 Product.matrices(rows: outputWidth, inner: rows, columns: inputWidth, transposingLeft: true)
                     .run(left: gradient, right: input, into: &weightGradient)
             }
@@ -58,7 +60,9 @@ extension Linear {
 
 extension Tensor {
     /// These gradients of a ReLU's output as gradients of its input.
-    package func maskedByReLU(of output: Tensor) -> Tensor {
+    ///
+    /// - Parameter scale: the output is so many times the ReLU's.
+    package func maskedByReLU(of output: Tensor, scale: Float = 1) -> Tensor {
         precondition(shape == output.shape, "gradient \(shape) of \(output.shape)")
         return Tensor(shape) { result in
             guard let target = result.baseAddress else { return }
@@ -66,7 +70,7 @@ extension Tensor {
                 Parallel.forRanges(count, minimumPerThread: 1 << 15) { range in
                     let start = range.lowerBound
                     rows_relu_gradient(
-                        Int64(range.count), output.pointer + start, pointer + start, target + start)
+                        Int64(range.count), scale, output.pointer + start, pointer + start, target + start)
                 }
             }
         }

@@ -25,9 +25,10 @@ void rows_softmax(int64_t rows, int64_t width, float scale, float *data);
 /// The gradient of softmax's input from that of its output, in place: `p * (gradient - sum of p * gradient over the row)`.
 void rows_softmax_gradient(int64_t rows, int64_t width, const float *probabilities, float *gradient);
 
-/// Sets about a share `probability` of the elements to 0 and divides the others by `1 - probability`. Which ones is fixed by
-/// `seed` and the element's number, `first_number` for the first.
-void rows_drop_out(int64_t count, float probability, uint64_t seed, uint64_t first_number, float *data);
+/// Sets about a share `probability` of the elements to 0 and divides the others by `1 - probability`, then adds `residual` unless
+/// it is null. Which ones is fixed by `seed` and the element's number, `first_number` for the first. `output` may be `input`.
+void rows_drop_out(int64_t count, float probability, uint64_t seed, uint64_t first_number, const float *input,
+                   const float *residual, float *output);
 
 /// Adds each channel's sum and sum of squares over the rows to `sums[width]` and `squares[width]`.
 void rows_moments(int64_t rows, int64_t width, const float *input, double *sums, double *squares);
@@ -40,9 +41,9 @@ void rows_scale_shift(int64_t rows, int64_t width, const float *input, const flo
 void rows_max_pool_3x3(int64_t height, int64_t width, int64_t channels, const float *input, int64_t output_row,
                        int64_t output_width, float *output);
 
-/// `result = gradient` where `output` is positive, else 0: the backward of max(0, x) from what it gave. `result` may be
-/// `gradient`.
-void rows_relu_gradient(int64_t count, const float *output, const float *gradient, float *result);
+/// `result = scale * gradient` where `output` is positive, else 0: the backward of `scale * max(0, x)` from what it gave. `result` may
+/// be `gradient`.
+void rows_relu_gradient(int64_t count, float scale, const float *output, const float *gradient, float *result);
 
 /// Adds each column's sum over the rows to `sums[width]`.
 void rows_add_column_sums(int64_t rows, int64_t width, const float *input, float *sums);
