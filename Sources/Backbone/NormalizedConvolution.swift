@@ -63,6 +63,7 @@ struct NormalizedConvolution: Sendable {
         updating statistics: inout BatchStatistics
     ) -> (output: FeatureMap, pullback: Pullback) {
         if convolution.geometry.kernel > 1 { input.clearPadding() }
+        convolution.prepareForPullback()
         let output: FeatureMap
         let convolutionGradient: Pullback.ConvolutionGradient
         if let norm {
