@@ -255,8 +255,9 @@ int onednn_batched_product_create(const onednn_batched_product *shape, onednn_op
     RETURN_IF_FAILED(dnnl_matmul_desc_init(&description, &left_memory, &right_memory, NULL, &result_memory));
     const onednn_epilogue epilogue = {.adds_destination = shape->adds_destination};
     // Few rows of long columns, as in the gradient of a layer's weights: "gemm:jit" of oneDNN 2.6.3 reaches 230 GFLOP/s a core on
-    // AVX-512 where its first choice, "brg:avx512_core", reaches 200.
-    const int is_long = shape->left_strides[2] == 1 && shape->inner >= 2048 && shape->rows <= 512;
+    // AVX-512 where its first choice, "brg:avx512_core", reaches 200. Threads may share its sums, whose last bits then depend on how
+    // many there are.
+    const int is_long = shape->left_strides[2] == 1 && shape->inner >= 4096 && shape->rows <= 512;
     return compile_as(is_long ? "gemm:jit" : NULL, &description, NULL, &forward_operands, &epilogue, &right_memory, operation);
 }
 
