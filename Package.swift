@@ -110,7 +110,13 @@ let package = Package(
         .executableTarget(name: "pixel-probe", dependencies: ["Images"], path: "Tests/PixelProbe"),
         .executableTarget(
             name: "attention-probe",
-            dependencies: ["AttentionCases", "Checkpoint", "DeformableAttention", "Layers", "Tensors"],
+            dependencies: ["AttentionCases", "Checkpoint", "DeformableAttention", "Layers", "Tensors", "TestSupport"],
             path: "Tests/AttentionProbe"),
+        .executableTarget(
+            name: "training-probe",
+            dependencies: [
+                "Backbone", "Boxes", "Checkpoint", "DeformDETR", "Layers", "Tensors", "TestSupport", "Training",
+            ],
+            path: "Tests/TrainingProbe"),
     ]
 )

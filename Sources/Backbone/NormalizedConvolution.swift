@@ -64,6 +64,7 @@ struct NormalizedConvolution: Sendable {
         updating statistics: inout BatchStatistics
     ) -> (output: FeatureMap, pullback: Pullback) {
         if convolution.geometry.kernel > 1 { input.clearPadding() }
+        convolution.prepareForPullback()
         let factor = Factor(input.values, precision: convolution.precision)
         let (inputSizes, outputSizes) = (input.validSizes, convolution.outputSizes(of: input))
         let output: FeatureMap

@@ -40,14 +40,15 @@ DISPATCHED void signs_of(int64_t count, const float *data, uint16_t *signs) {
     signs[index / signs_width] = last;
 }
 
-DISPATCHED void signs_mask(int64_t count, const uint16_t *signs, const float *gradient, float *result) {
+DISPATCHED void signs_mask(int64_t count, float scale, const uint16_t *signs, const float *gradient, float *result) {
     int64_t index = 0;
     for (; index + signs_width <= count; index += signs_width) {
         flags kept;
         memcpy(&kept, signs + index / signs_width, sizeof *signs);
         const whole_vector mask = -__builtin_convertvector(kept, whole_vector);
-        *(whole_vector *)(result + index) = *(const whole_vector *)(gradient + index) & mask;
+        const whole_vector scaled = (whole_vector)(CONSTANT_VECTOR(gradient + index) * scale);
+        *(whole_vector *)(result + index) = scaled & mask;
     }
     for (; index < count; index++)
-        result[index] = signs[index / signs_width] >> index % signs_width & 1 ? gradient[index] : 0.0f;
+        result[index] = signs[index / signs_width] >> index % signs_width & 1 ? scale * gradient[index] : 0.0f;
 }

@@ -106,15 +106,31 @@ DISPATCHED void rows_softmax_gradient(int64_t rows, int64_t width, const float *
     }
 }
 
-DISPATCHED void rows_drop_out(int64_t count, float probability, uint64_t seed, uint64_t first_number, float *data) {
+/// What dropout multiplies the element numbered `number` by: 0 or `scale`.
+INLINE float kept_scale(uint64_t number, uint64_t seed, float probability, float scale) {
+    // The finalizer of SplitMix64 (Steele, Lea, Flood 2014).
+    uint64_t mixed = seed + (number + 1) * 0x9E3779B97F4A7C15u;
+    mixed = (mixed ^ (mixed >> 30)) * 0xBF58476D1CE4E5B9u;
+    mixed = (mixed ^ (mixed >> 27)) * 0x94D049BB133111EBu;
+    const float drawn = (float)(int32_t)((mixed ^ (mixed >> 31)) >> 40) * 0x1p-24f;
+    return drawn < probability ? 0 : scale;
+}
+
+DISPATCHED void rows_drop_out(int64_t count, float probability, uint64_t seed, uint64_t first_number, const float *input,
+                              const float *residual, float *output) {
     const float scale = 1.0f / (1.0f - probability);
-    for (int64_t index = 0; index < count; index++) {
-        // The finalizer of SplitMix64 (Steele, Lea, Flood 2014).
-        uint64_t mixed = seed + (first_number + (uint64_t)index + 1) * 0x9E3779B97F4A7C15u;
-        mixed = (mixed ^ (mixed >> 30)) * 0xBF58476D1CE4E5B9u;
-        mixed = (mixed ^ (mixed >> 27)) * 0x94D049BB133111EBu;
-        const float drawn = (float)(int32_t)((mixed ^ (mixed >> 31)) >> 40) * 0x1p-24f;
-        data[index] = drawn < probability ? 0 : data[index] * scale;
+    int64_t index = 0;
+    for (; index + lanes <= count; index += lanes) {
+        float scales[lanes];
+        for (int lane = 0; lane < lanes; lane++)
+            scales[lane] = kept_scale(first_number + (uint64_t)(index + lane), seed, probability, scale);
+        vector kept = CONSTANT_VECTOR(input + index) * CONSTANT_VECTOR(scales);
+        if (residual) kept += CONSTANT_VECTOR(residual + index);
+        VECTOR(output + index) = kept;
+    }
+    for (; index < count; index++) {
+        const float kept = input[index] * kept_scale(first_number + (uint64_t)index, seed, probability, scale);
+        output[index] = residual ? kept + residual[index] : kept;
     }
 }
 

@@ -34,6 +34,24 @@ INLINE float sum_of_lanes(const vector *value) {
     return partial[0];
 }
 
+/// The sums of four vectors' lanes.
+INLINE void sums_of_lanes(const vector values[4], float sums[4]) {
+    // Halves of two vectors side by side, then quarters of all four, then pairs.
+    const vector first =
+        __builtin_shufflevector(values[0], values[1], 0, 1, 2, 3, 4, 5, 6, 7, 16, 17, 18, 19, 20, 21, 22, 23) +
+        __builtin_shufflevector(values[0], values[1], 8, 9, 10, 11, 12, 13, 14, 15, 24, 25, 26, 27, 28, 29, 30, 31);
+    const vector second =
+        __builtin_shufflevector(values[2], values[3], 0, 1, 2, 3, 4, 5, 6, 7, 16, 17, 18, 19, 20, 21, 22, 23) +
+        __builtin_shufflevector(values[2], values[3], 8, 9, 10, 11, 12, 13, 14, 15, 24, 25, 26, 27, 28, 29, 30, 31);
+    const vector quarters =
+        __builtin_shufflevector(first, second, 0, 1, 2, 3, 8, 9, 10, 11, 16, 17, 18, 19, 24, 25, 26, 27) +
+        __builtin_shufflevector(first, second, 4, 5, 6, 7, 12, 13, 14, 15, 20, 21, 22, 23, 28, 29, 30, 31);
+    const vector pairs =
+        quarters + __builtin_shufflevector(quarters, quarters, 2, 3, 0, 1, 6, 7, 4, 5, 10, 11, 8, 9, 14, 15, 12, 13);
+    const vector whole = pairs + __builtin_shufflevector(pairs, pairs, 1, 0, 3, 2, 5, 4, 7, 6, 9, 8, 11, 10, 13, 12, 15, 14);
+    for (int index = 0; index < 4; index++) sums[index] = whole[4 * index];
+}
+
 /// e^x within 2 units in the last place for x <= 0; 0 below -87.3. NaN stays NaN.
 ///
 /// - Source: range reduction by ln 2 in two parts (Cody and Waite), polynomial of S. Moshier's Cephes `expf`.

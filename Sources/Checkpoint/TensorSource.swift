@@ -33,7 +33,14 @@ public struct TensorDictionary: TensorSource {
     /// - Throws: ``CheckpointError`` when a tensor's bytes are damaged.
     public init(copying source: some TensorSource) throws {
         self.init(origin: source.origin)
-        for name in source.names { self[name] = try source.tensor(name) }
+        for name in source.names {
+            let tensor = try source.tensor(name)
+            var copy = tensor
+            // A view of a mapped file copies itself for its first write; the file need not stay in memory beside it.
+            copy.withMutableElements { _ in }
+            tensor.dropMappedPages()
+            self[name] = copy
+        }
     }
 
     /// The tensor of that name; a new name goes to the end.

@@ -1,3 +1,4 @@
+import Backbone
 import DeformableAttention
 import Layers
 import Tensors
@@ -21,16 +22,37 @@ extension DeformableDETR {
         output: TrainingOutput,
         pullback: (_ outputGradients: TrainingOutput, _ gradients: inout Gradients) -> Void
     ) {
-        let (features, backbonePullback) = backbone.withPullback(
+        let (features, backbonePullback) = features(of: batch, options: options, updating: &statistics)
+        let (output, transformerPullback) = try predict(from: features, of: batch, options: options)
+        return (
+            output,
+            { outputGradients, gradients in
+                backbonePullback(transformerPullback(outputGradients, &gradients), &gradients)
+            }
+        )
+    }
+
+    /// The first part of a training step: the backbone's maps, and how their gradients flow back.
+    package func features(
+        of batch: ImageBatch, options: TrainingOptions, updating statistics: inout BatchStatistics
+    ) -> (features: [FeatureMap], pullback: ResNet.Pullback) {
+        backbone.withPullback(
             batch.backboneInput, taps: configuration.featureTaps, wanting: options.isTrained, updating: &statistics)
+    }
+
+    /// The second part of a training step: everything above the backbone. The pullback gives the gradients of the maps.
+    package func predict(
+        from features: [FeatureMap], of batch: ImageBatch, options: TrainingOptions
+    ) throws -> (
+        output: TrainingOutput, pullback: (_ outputGradients: TrainingOutput, _ gradients: inout Gradients) -> [Tensor]
+    ) {
         let (sequence, projectionPullback) = inputProjection.withPullback(features, of: batch)
         let (output, transformerPullback) = try predict(
             from: sequence, paddingRule: batch.paddingRule, options: options)
         return (
             output,
             { outputGradients, gradients in
-                let sequenceGradient = transformerPullback(outputGradients, &gradients)
-                backbonePullback(projectionPullback(sequenceGradient, &gradients), &gradients)
+                projectionPullback(transformerPullback(outputGradients, &gradients), &gradients)
             }
         )
     }

@@ -38,14 +38,16 @@ extension Encoder {
                 var values = memoryGradient
                 // Nobody asks the last layer's query anything.
                 var query: Tensor?
-                var position = Tensor(memoryGradient.shape)
+                var position: Tensor?
                 while let pullback = pullbacks.popLast() {
                     let inner = pullback(values, query, &gradients)
                     values = inner.values
                     query = inner.query
-                    position = position.adding(inner.query)
+                    position = position?.adding(inner.query) ?? inner.query
                 }
-                return InputGradients(features: query.map(values.adding) ?? values, position: position)
+                return InputGradients(
+                    features: query.map(values.adding) ?? values,
+                    position: position ?? Tensor(memoryGradient.shape))
             }
         )
     }

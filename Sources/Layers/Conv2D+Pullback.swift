@@ -21,6 +21,7 @@ extension Conv2D {
     ///
     /// - Parameter input: `[N, H, W, input channels]`; the pullback keeps it as it is multiplied.
     public func withPullback(_ input: Tensor, activation: Activation = .none) -> (output: Tensor, pullback: Pullback) {
+        prepareForPullback()
         let factor = Factor(input, precision: precision)
         let output = self(factor, activation: activation)
         let mask = ReLUMask(of: output, activation: activation)
@@ -50,6 +51,12 @@ extension Conv2D {
                 return pullback(gradient, &gradients).withoutPadding(inputSizes)
             }
         )
+    }
+
+    /// To be called before the layer's first run where a backward pass may follow: that of a 1x1 kernel wants the weights as the
+    /// checkpoint has them, and unpacking them takes as long as a tenth of its product.
+    package func prepareForPullback() {
+        if isPointwise { weights.keepPlain() }
     }
 
     /// Adds the gradients of the weight and, where it is a parameter, the bias.

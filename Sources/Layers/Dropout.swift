@@ -25,22 +25,14 @@ extension Tensor {
     package func droppingOut(_ dropout: Dropout?, addingTo residual: Tensor? = nil) -> Tensor {
         guard let dropout else { return residual.map(adding) ?? self }
         precondition(residual.map { $0.shape == shape } ?? true, "residual for \(shape) of another shape")
-        // Elements of a piece stay in the first cache from the copy to the sum.
-        let pieceCount = 1 << 12
         return Tensor(shape) { output in
             guard let target = output.baseAddress else { return }
             withExtendedLifetime((self, residual)) {
-                Parallel.forRanges((count + pieceCount - 1) / pieceCount, minimumPerThread: 4) { pieces in
-                    for piece in pieces {
-                        let start = piece * pieceCount
-                        let length = min(pieceCount, count - start)
-                        (target + start).update(from: pointer + start, count: length)
-                        rows_drop_out(
-                            Int64(length), dropout.probability, dropout.seed, UInt64(start), target + start)
-                        if let residual {
-                            rows_add(Int64(length), target + start, residual.pointer + start, target + start)
-                        }
-                    }
+                Parallel.forRanges(count, minimumPerThread: 1 << 14) { range in
+                    let start = range.lowerBound
+                    rows_drop_out(
+                        Int64(range.count), dropout.probability, dropout.seed, UInt64(start), pointer + start,
+                        residual.map { $0.pointer + start }, target + start)
                 }
             }
         }

@@ -25,8 +25,9 @@ extension FeedForward {
             output,
             { outputGradient, gradients in
                 let hiddenGradient = pullback2(outputGradient.droppingOut(outputDropout), &gradients)
-                    .droppingOut(hiddenDropout)
-                return pullback1(mask.gradient(of: hiddenGradient), &gradients).adding(outputGradient)
+                // What was dropped counts as kept back by the ReLU, so that its backward is that of the dropout, too.
+                let scale = hiddenDropout.map { 1 / (1 - $0.probability) } ?? 1
+                return pullback1(mask.gradient(of: hiddenGradient, scale: scale), &gradients).adding(outputGradient)
             }
         )
     }

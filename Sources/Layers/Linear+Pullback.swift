@@ -47,8 +47,10 @@ extension Linear {
     ) {
         if sources.contains(where: { gradients.wants($0.weightName) }) {
             let rows = gradient.count / outputWidth
-            var weightGradient = Tensor([outputWidth, inputWidth])
-            if rows > 0 {
+            var weightGradient = Tensor(uninitialized: [outputWidth, inputWidth])
+            if rows == 0 {
+                weightGradient = Tensor([outputWidth, inputWidth])
+            } else {
                 Product.matrices(rows: outputWidth, inner: rows, columns: inputWidth, transposingLeft: true)
                     .run(left: factor, right: input, into: &weightGradient)
             }

@@ -24,8 +24,9 @@ final class PackedWeights: Sendable {
     }
 
     private struct State {
-        /// The weights as the checkpoint has them, until they are packed.
+        /// The weights as the checkpoint has them, until they are packed, or for good.
         var plain: Tensor?
+        var keepsPlain = false
         var compiled: [Key: Compiled] = [:]
         /// The keys of `compiled`, oldest first.
         var order: [Key] = []
@@ -81,6 +82,11 @@ final class PackedWeights: Sendable {
         }
     }
 
+    /// Spares ``plain(_:)`` the unpacking, at the price of memory; call it before the weights are packed.
+    func keepPlain() {
+        state.withLock { $0.keepsPlain = true }
+    }
+
     private static func packed(for operation: Operation, in state: inout State) -> Compiled {
         if let same = state.packings.first(where: {
             onednn_packs_weights_alike($0.operation.handle, operation.handle) == 1
@@ -98,8 +104,10 @@ final class PackedWeights: Sendable {
             status = withExtendedLifetime((plain, weights)) {
                 onednn_pack_weights(operation.handle, plain.pointer, weights.start)
             }
-            plain.dropMappedPages()
-            state.plain = nil
+            if !state.keepsPlain {
+                plain.dropMappedPages()
+                state.plain = nil
+            }
         } else {
             preconditionFailure("weights are either plain or packed")
         }

@@ -29,7 +29,9 @@ package struct ReLUMask: Sendable {
     }
 
     /// The gradient of the ReLU's input from that of its output.
-    package func gradient(of gradient: Tensor) -> Tensor {
+    ///
+    /// - Parameter scale: the output is so many times the ReLU's.
+    package func gradient(of gradient: Tensor, scale: Float = 1) -> Tensor {
         precondition(gradient.shape == shape, "gradient \(gradient.shape) of \(shape)")
         let signs = signs.start.assumingMemoryBound(to: UInt16.self)
         return Tensor(shape) { result in
@@ -38,7 +40,7 @@ package struct ReLUMask: Sendable {
                 Self.forElements(gradient.count) { elements in
                     let start = elements.lowerBound
                     signs_mask(
-                        Int64(elements.count), signs + start / Self.width, gradient.pointer + start, target + start)
+                        Int64(elements.count), scale, signs + start / Self.width, gradient.pointer + start, target + start)
                 }
             }
         }

@@ -68,9 +68,12 @@ extension Tensor {
         precondition(shape.rank > 0 && shape[0] == factors.count, "\(factors.count) factors for \(shape)")
         let width = count / max(1, shape[0])
         withMutableElements { elements in
-            for (row, factor) in factors.enumerated() {
-                for index in row * width..<(row + 1) * width {
-                    elements[index] = Float(Double(elements[index]) * factor)
+            guard let start = elements.baseAddress else { return }
+            Parallel.forRanges(factors.count, minimumPerThread: max(1, (1 << 16) / max(1, width))) { rows in
+                for row in rows {
+                    for index in row * width..<(row + 1) * width {
+                        start[index] = Float(Double(start[index]) * factors[row])
+                    }
                 }
             }
         }

@@ -2,6 +2,8 @@
 public struct Tensor: Sendable {
     public private(set) var shape: Shape
     private var storage: Storage
+    /// Fewer elements are not worth a thread of their own to copy or to set.
+    private static let smallestPart = 1 << 16
     /// Where this tensor's first element lies in the storage, in elements.
     private var offset: Int
 
@@ -15,7 +17,12 @@ public struct Tensor: Sendable {
     /// All elements equal to `value`.
     public init(_ shape: Shape, repeating value: Float = 0) {
         self.init(uninitialized: shape)
-        withMutableElements { $0.update(repeating: value) }
+        withMutableElements { elements in
+            guard let start = elements.baseAddress else { return }
+            Parallel.forRanges(elements.count, minimumPerThread: Self.smallestPart) { part in
+                (start + part.lowerBound).update(repeating: value, count: part.count)
+            }
+        }
     }
 
     /// - Precondition: as many elements as the shape holds.
@@ -94,7 +101,14 @@ public struct Tensor: Sendable {
     private mutating func makeUnique() {
         if isKnownUniquelyReferenced(&storage), storage.isWritable { return }
         var copy = Tensor(uninitialized: shape)
-        withElements { source in copy.withMutableElements { _ = $0.update(fromContentsOf: source) } }
+        copy.withMutableElements { elements in
+            guard let target = elements.baseAddress else { return }
+            withExtendedLifetime(storage) {
+                Parallel.forRanges(elements.count, minimumPerThread: Self.smallestPart) { part in
+                    (target + part.lowerBound).update(from: pointer + part.lowerBound, count: part.count)
+                }
+            }
+        }
         self = copy
     }
 }

@@ -4,6 +4,7 @@ import DeformableAttention
 import Foundation
 import Layers
 import Tensors
+import TestSupport
 
 /// The probe's arguments.
 struct Request {

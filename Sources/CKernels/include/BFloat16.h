@@ -16,7 +16,7 @@ enum { signs_width = 16 };
 /// Sets bit `i % 16` of `signs[i / 16]` where `data[i] > 0`, and no others: `ceil(count / 16)` numbers.
 void signs_of(int64_t count, const float *data, uint16_t *signs);
 
-/// `result = gradient` where the bit is set, else 0. `result` may be `gradient`.
-void signs_mask(int64_t count, const uint16_t *signs, const float *gradient, float *result);
+/// `result = scale * gradient` where the bit is set, else 0. `result` may be `gradient`.
+void signs_mask(int64_t count, float scale, const uint16_t *signs, const float *gradient, float *result);
 
 #endif

@@ -39,9 +39,9 @@ enum { deformable_sampling_maximum_points = 256 };
 /// outside, counts as 0.
 void deformable_sampling_forward(const deformable_sampling *operands, int64_t first, int64_t end, float *output);
 
-/// Writes the gradients of one head, all queries: no two heads write to the same memory. Locations that count as 0 have
-/// gradient 0.
+/// Writes the gradients of the heads `first..<end`, all queries: no two heads write to the same memory. Locations that count as 0
+/// have gradient 0.
 void deformable_sampling_backward(const deformable_sampling *operands, const deformable_sampling_gradients *gradients,
-                                  int64_t head);
+                                  int64_t first, int64_t end);
 
 #endif

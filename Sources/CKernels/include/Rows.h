@@ -25,9 +25,10 @@ void rows_softmax(int64_t rows, int64_t width, float scale, float *data);
 /// The gradient of softmax's input from that of its output, in place: `p * (gradient - sum of p * gradient over the row)`.
 void rows_softmax_gradient(int64_t rows, int64_t width, const float *probabilities, float *gradient);
 
-/// Sets about a share `probability` of the elements to 0 and divides the others by `1 - probability`. Which ones is fixed by
-/// `seed` and the element's number, `first_number` for the first.
-void rows_drop_out(int64_t count, float probability, uint64_t seed, uint64_t first_number, float *data);
+/// Sets about a share `probability` of the elements to 0 and divides the others by `1 - probability`, then adds `residual` unless
+/// it is null. Which ones is fixed by `seed` and the element's number, `first_number` for the first. `output` may be `input`.
+void rows_drop_out(int64_t count, float probability, uint64_t seed, uint64_t first_number, const float *input,
+                   const float *residual, float *output);
 
 /// Adds each channel's sum and sum of squares over the rows to `sums[width]` and `squares[width]`.
 void rows_moments(int64_t rows, int64_t width, const float *input, double *sums, double *squares);

@@ -175,7 +175,9 @@ struct AttentionPlan {
         for head in 0..<groupHeads {
             let row = ((tile.image * groups + tile.group) * groupHeads + head) * queries + tile.queries.lowerBound
             rows_drop_out(
-                Int64(count), dropout.probability, dropout.seed, UInt64(row) &* UInt64(keys), values + head * count)
+                Int64(count), dropout.probability, dropout.seed, UInt64(row) &* UInt64(keys), values + head * count,
+                nil,
+                values + head * count)
         }
     }
 }

@@ -65,13 +65,16 @@ extension DeformableSampling {
                         }
                         withExtendedLifetime(outputGradient) {
                             Parallel.forRanges(count * heads) { range in
-                                for index in range {
+                                var index = range.lowerBound
+                                while index < range.upperBound {
                                     let (image, head) = index.quotientAndRemainder(dividingBy: heads)
+                                    let end = min(heads, head + range.upperBound - index)
                                     withUnsafePointer(to: images[image]) { operands in
                                         withUnsafePointer(to: gradients[image]) { gradients in
-                                            deformable_sampling_backward(operands, gradients, Int64(head))
+                                            deformable_sampling_backward(operands, gradients, Int64(head), Int64(end))
                                         }
                                     }
+                                    index += end - head
                                 }
                             }
                         }

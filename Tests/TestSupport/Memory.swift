@@ -5,14 +5,14 @@
 #endif
 
 /// This process's resident memory in bytes; `getrusage` would count what a parent had before it started this program.
-struct Memory {
+package struct Memory {
     /// Now; where the system doesn't say, the peak.
-    var current = 0
+    package private(set) var current = 0
     /// The most that it ever was.
-    var peak = 0
+    package private(set) var peak = 0
 
     /// Asks the system; zeros where it doesn't say.
-    init() {
+    package init() {
         #if os(Linux)
             guard let file = fopen("/proc/self/status", "r") else { return }
             defer { fclose(file) }
