@@ -50,6 +50,10 @@ struct InspectCommand: RunnableCommand {
             ("feed-forward", "\(configuration.feedForwardWidth)"),
             ("parameters", grouped(model.parameterCount)),
             (
+                "input size",
+                model.preprocessing.map { "shorter side \($0.shorterSide), longer at most \($0.longestSide)" } ?? "not stated"
+            ),
+            (
                 "classes",
                 "\(configuration.classes)" + (names.isEmpty ? ", no names" : ": " + names.joined(separator: ", "))
             ),

@@ -69,15 +69,15 @@ import Testing
 
     // MARK: - The detector
 
-    private let samples = URL(fileURLWithPath: #filePath)
+    private let fixtures = URL(fileURLWithPath: #filePath)
         .deletingLastPathComponent().deletingLastPathComponent().deletingLastPathComponent()
-        .appendingPathComponent("samples").path
+        .appendingPathComponent("Tests/Fixtures").path
 
     /// Each detection comes with the attention of the query whose box it has.
     @Test func detectionsKeepTheirQueries() throws {
         let detector = try Detector(
-            weights: "\(samples)/demo.safetensors", preprocessing: Preprocessing(shorterSide: 128, longestSide: 256))
-        let image = detector.prepare(try Image(contentsOf: "\(samples)/wide.jpg"))
+            weights: "\(fixtures)/model.safetensors", preprocessing: Preprocessing(shorterSide: 128, longestSide: 256))
+        let image = detector.prepare(try Image(contentsOf: "\(fixtures)/wide.jpg"))
         let (output, attention) = try detector.model.withAttention(ImageBatch([image.pixels]))
         // All (query, class) pairs.
         let found = try detector.detectWithAttention(in: image, threshold: 0, topK: .max)
@@ -95,8 +95,8 @@ import Testing
 
     @Test func classesAreChosenBeforeTheBestAreCounted() throws {
         let detector = try Detector(
-            weights: "\(samples)/demo.safetensors", preprocessing: Preprocessing(shorterSide: 128, longestSide: 256))
-        let image = try Image(contentsOf: "\(samples)/table.jpg")
+            weights: "\(fixtures)/model.safetensors", preprocessing: Preprocessing(shorterSide: 128, longestSide: 256))
+        let image = try Image(contentsOf: "\(fixtures)/table.jpg")
         let all = try detector.detect(in: image, threshold: 0.1, topK: .max)
         for chosen in [Set([2]), Set([0, 1]), Set<Int>(), Set([-1, 99])] {
             let expected = Array(all.filter { chosen.contains($0.classID) }.prefix(3))

@@ -24,13 +24,13 @@ private func example() throws {
         withExtendedLifetime(example) {}
     }
 
-    /// The same lines on the demonstration's weights and a sample image.
+    /// The same lines on a tiny model that was fitted to a picture.
     @Test func detectsOnASample() throws {
         let root = URL(fileURLWithPath: #filePath)
             .deletingLastPathComponent().deletingLastPathComponent().deletingLastPathComponent()
-        let samples = root.appendingPathComponent("samples").path
-        let detector = try Detector(weights: "\(samples)/demo.safetensors")
-        let detections = try detector.detect(in: Image(contentsOf: "\(samples)/table.jpg"), threshold: 0.5)
+        let fixtures = root.appendingPathComponent("Tests/Fixtures").path
+        let detector = try Detector(weights: "\(fixtures)/model.safetensors")
+        let detections = try detector.detect(in: Image(contentsOf: "\(fixtures)/table.jpg"), threshold: 0.5)
         #expect(detections.count == 5)
         #expect(detections.map(\.label).sorted() == ["card", "card", "coaster", "label", "label"])
         #expect(detections.allSatisfy { $0.score > 0.5 && $0.box.width > 10 && $0.box.height > 10 })

@@ -6,7 +6,7 @@ import Testing
 
 @Suite struct AttentionTests {
     private func square() throws -> [UInt8] {
-        Array(try Data(contentsOf: URL(fileURLWithPath: Command.sample("square.png"))))
+        Array(try Data(contentsOf: URL(fileURLWithPath: Command.fixture("square.png"))))
     }
 
     /// `detect` on a folder with a PNG and a JPEG; the lines of CSV are the detections.

@@ -1,4 +1,4 @@
-// `detect eval`, with results from a file and with the demonstration's network. The numbers themselves are COCOTests' business.
+// `detect eval`, with results from a file and with the fixtures' network. The numbers themselves are COCOTests' business.
 
 import Foundation
 import TestSupport
@@ -25,7 +25,7 @@ import Testing
         return try JSONDecoder().decode(Report.self, from: Data(result.output.utf8))
     }
 
-    /// The demonstration's first two classes at other ids, and one that it does not know.
+    /// The fixture's first two classes at other ids, and one that it does not know.
     private static let truth = """
         {"images": [{"id": 0, "file_name": "a.jpg", "width": 480, "height": 640}, {"id": 5, "file_name": "sub/b.png"}],
          "annotations": [

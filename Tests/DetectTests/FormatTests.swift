@@ -29,7 +29,7 @@ import Testing
     private func folder(numbered: Bool = false) throws -> TemporaryFolder {
         let folder = try TemporaryFolder()
         try folder.add(try Pictures.jpeg(), as: "in/\(names[0])")
-        let square = Array(try Data(contentsOf: URL(fileURLWithPath: Command.sample("square.png"))))
+        let square = Array(try Data(contentsOf: URL(fileURLWithPath: Command.fixture("square.png"))))
         try folder.add(square, as: "in/\(names[1])")
         try folder.add(Array("text".utf8), as: numbered ? "in/9.jpg" : "in/\(names[2])")
         return folder

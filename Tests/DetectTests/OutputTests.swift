@@ -98,7 +98,7 @@ import Testing
     /// Each option of the drawing changes the picture; with nothing found it is a plain copy.
     @Test func drawing() throws {
         let folder = try TemporaryFolder()
-        let square = Array(try Data(contentsOf: URL(fileURLWithPath: Command.sample("square.png"))))
+        let square = Array(try Data(contentsOf: URL(fileURLWithPath: Command.fixture("square.png"))))
         try folder.add(square, as: "x.png")
         let variants = [
             ["--threshold", "1"], [], ["--no-labels"], ["--no-scores"], ["--line-width", "9"],

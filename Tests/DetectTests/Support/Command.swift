@@ -18,10 +18,12 @@ enum Command {
     static let repository = URL(fileURLWithPath: #filePath)
         .deletingLastPathComponent().deletingLastPathComponent().deletingLastPathComponent().deletingLastPathComponent()
 
-    /// The demonstration's tiny model of random weights.
-    static let weights = sample("demo.safetensors")
+    /// A tiny model of random weights, whose heads are fitted to the pictures beside it.
+    static let weights = fixture("model.safetensors")
 
-    static func sample(_ name: String) -> String { repository.appendingPathComponent("samples/\(name)").path }
+    static func fixture(_ name: String) -> String {
+        repository.appendingPathComponent("Tests/Fixtures/\(name)").path
+    }
 
     /// The executable that was built with these tests.
     static let path: String = {

@@ -28,7 +28,7 @@ enum Pictures {
 
     /// A JPEG photo.
     static func jpeg() throws -> [UInt8] {
-        Array(try Data(contentsOf: URL(fileURLWithPath: Command.sample("portrait.jpg"))))
+        Array(try Data(contentsOf: URL(fileURLWithPath: Command.fixture("portrait.jpg"))))
     }
 
     static func isPNG(_ bytes: [UInt8]) -> Bool { bytes.starts(with: [0x89, 0x50, 0x4E, 0x47]) }

@@ -1,9 +1,9 @@
-"""Makes what `make demo` shows until a trained detector exists: four pictures and a tiny model.
+"""Makes what tests of the whole detector run on: four pictures and a tiny model.
 
-    python tools/make_demo.py [samples]
+    python tools/make_fixtures.py [Tests/Fixtures]
 
 The pictures (cards, labels and coasters on a table) are drawn here, with Pillow and numpy alone. The model's weights are
-random, except for the last layer of each head, which least squares fits to these four pictures: the demonstration's boxes
+random, except for the last layer of each head, which least squares fits to these four pictures: its boxes
 lie where the things are, and mean nothing on any other picture. Versions: requirements.txt.
 """
 
@@ -205,7 +205,7 @@ def fit_heads(model, pictures):
 
 
 def main():
-    default = os.path.join(os.path.dirname(__file__), "..", "samples")
+    default = os.path.join(os.path.dirname(__file__), "..", "Tests", "Fixtures")
     folder = sys.argv[1] if len(sys.argv) > 1 else default
     os.makedirs(folder, exist_ok=True)
     pictures = []
@@ -218,13 +218,13 @@ def main():
     model = tiny_model()
     fit_heads(model, pictures)
     model.float()
-    path = os.path.join(folder, "demo.safetensors")
+    path = os.path.join(folder, "model.safetensors")
     tensors = {name: tensor.contiguous() for name, tensor in official_state(model).items()}
     for name in [name for name in tensors if name.startswith(("class_embed.1.", "bbox_embed.1."))]:
         del tensors[name]  # aliases of head 0, which serves every layer
     save_file(tensors, path, metadata=metadata(model.config))
     os.chmod(path, 0o644)
-    print(f"demo.safetensors: {os.path.getsize(path) // 1000} kB")
+    print(f"model.safetensors: {os.path.getsize(path) // 1000} kB")
     for (name, *_), (image, boxes) in zip(SCENES, pictures):
         output = run(model, torch.from_numpy(reference_images.preprocess(image)))
         found = detections(output["logits"][0], output["pred_boxes"][0], *image.size)
