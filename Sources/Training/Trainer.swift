@@ -1,14 +1,38 @@
 // The loop's body: a batch forward, its loss back, the parameters on.
 
 import Backbone
-import Checkpoint
-import DeformDETR
+@_exported import COCO
+@_exported import Checkpoint
+@_exported import DeformDETR
 import Layers
 import Tensors
 
 /// A model that learns, with all that the next step depends on.
 ///
 /// The same options, start and batches give the same weights, bit by bit, on the same machine with the same number of threads.
+///
+/// ```swift
+/// import Training
+///
+/// // Any checkpoint, to learn the classes of another dataset.
+/// let file = try ModelFile.open("w.bin")
+/// let samples = try FolderSamples(
+///     dataset: Dataset(contentsOf: "train.json"), annotations: "train.json", folder: "photos",
+///     options: .init(seed: 1))
+/// var configuration = file.configuration
+/// configuration.classes = samples.classNames.count
+/// let start = try InitialParameters(configuration, seed: 1, completing: file.source)
+/// var trainer = Trainer(configuration, parameters: start.parameters)
+///
+/// let augmentation = Augmentation.published(shorterSide: 480, longestSide: 800)
+/// let loader = BatchLoader(samples, options: .init(batchSize: 4, seed: 1)) { augmentation($0, seed: $1) }
+/// while trainer.stepCount < 50 * loader.stepsPerEpoch, let batch = loader.next()?.batch {
+///     print(try trainer.step(batch).loss)
+/// }
+/// try ModelFile.write(
+///     trainer.bestParameters, configuration: configuration, classNames: samples.classNames,
+///     preprocessing: Preprocessing(shorterSide: 480, longestSide: 800), to: "mine.bin")
+/// ```
 public struct Trainer: Sendable {
     /// What stays the same for all steps.
     public struct Options: Sendable {
