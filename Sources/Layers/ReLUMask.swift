@@ -40,7 +40,8 @@ package struct ReLUMask: Sendable {
                 Self.forElements(gradient.count) { elements in
                     let start = elements.lowerBound
                     signs_mask(
-                        Int64(elements.count), scale, signs + start / Self.width, gradient.pointer + start, target + start)
+                        Int64(elements.count), scale, signs + start / Self.width, gradient.pointer + start,
+                        target + start)
                 }
             }
         }
