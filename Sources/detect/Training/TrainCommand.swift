@@ -8,8 +8,8 @@ struct TrainCommand: RunnableCommand {
         commandName: "train",
         abstract: "Train a detector on labelled photos, or on generated images of codes.",
         usage: """
-            detect train --images <folder> --annotations <file> --output <folder> [options]
-            detect train --codes <n> --output <folder> [options]
+            detect train --images <folder> --annotations <file> -o <folder> [options]
+            detect train --codes <n> -o <folder> [options]
             detect train --resume <folder> [options]
             """,
         discussion: """
