@@ -12,6 +12,8 @@ let package = Package(
         .library(name: "Backbone", targets: ["Backbone"]),
         .library(name: "Matcher", targets: ["Matcher"]),
         .library(name: "COCO", targets: ["COCO"]),
+        .library(name: "Training", targets: ["Training"]),
+        .library(name: "CodeImages", targets: ["CodeImages"]),
     ],
     dependencies: [
         .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2")

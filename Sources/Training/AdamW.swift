@@ -17,19 +17,22 @@ import Tensors
 public struct AdamW: Sendable {
     /// What is the same for all parameters.
     public struct Options: Sendable, Hashable {
-        /// Decay of the gradients' running mean (b1).
+        /// Decay of the gradients' running mean (b1), 0 ..< 1.
         public var firstDecay = 0.9
-        /// Decay of the squared gradients' running mean (b2).
+        /// Decay of the squared gradients' running mean (b2), 0 ..< 1.
         public var secondDecay = 0.999
         /// Added to the denominator.
         public var epsilon = 1e-8
         /// Longer gradients, all parameters' together, are shortened to this Euclidean norm; nil for no limit. The authors': 0.1.
         public var maximumNorm: Double? = 0.1
 
+        /// PyTorch's defaults, and the authors' limit.
         public init() {}
     }
 
+    /// Which parameters learn, and how fast.
     public let groups: ParameterGroups
+    /// What is the same for all parameters.
     public let options: Options
     /// How many steps were taken.
     public private(set) var stepCount = 0

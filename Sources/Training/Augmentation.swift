@@ -47,6 +47,7 @@ public struct Augmentation: Sendable, Hashable {
     public var verticalFlip: Double
     /// The chance to be turned by 90 degrees, to either side, 0...1: for objects without an up.
     public var quarterTurn: Double
+    /// How much of the image is seen.
     public var framing: Framing
     /// The result's shorter side is one of these, in pixels.
     public var shorterSides: [Int]
@@ -57,6 +58,8 @@ public struct Augmentation: Sendable, Hashable {
     /// An object of which less is seen, by area, is dropped, 0...1. 0 keeps whatever has an area, as published.
     public var minimumVisibleShare: Float
 
+    /// Changes nothing but the size, unless told otherwise.
+    ///
     /// - Precondition: chances and the share lie in 0...1; there are lengths, all positive; so are a zoom's bounds.
     public init(
         horizontalFlip: Double = 0, verticalFlip: Double = 0, quarterTurn: Double = 0, framing: Framing = .whole,

@@ -19,17 +19,18 @@ public final class BatchLoader: @unchecked Sendable {
 
     /// How samples become batches.
     public struct Options: Sendable {
-        /// Images in a batch; the last samples of an epoch that fill none are left out, unless there are no others.
+        /// Images in a batch, at least 1; the last samples of an epoch that fill none are left out, unless there are no others.
         public var batchSize: Int
         /// Decides augmentations.
         public var seed: UInt64
         /// Whether all images of a batch pass the network together; see ``TrainingBatch``.
         public var joinsImages: Bool
-        /// Threads that make batches.
+        /// Threads that make batches, at least 1.
         public var threads: Int
-        /// How many batches may wait.
+        /// How many batches may be made or wait at once, at least 1; they lie in memory.
         public var lead: Int
 
+        /// - Precondition: `batchSize`, `threads` and `lead` are positive.
         public init(batchSize: Int, seed: UInt64, joinsImages: Bool = false, threads: Int = 1, lead: Int = 3) {
             precondition(
                 batchSize > 0 && threads > 0 && lead > 0, "\(batchSize) images, \(threads) threads, \(lead) ahead")
@@ -41,12 +42,14 @@ public final class BatchLoader: @unchecked Sendable {
         }
     }
 
-    /// Takes a sample to the network's size.
+    /// Takes a sample to the network's size, such as an ``Augmentation`` does; called on any thread. `seed` decides all that is
+    /// random.
     public typealias Augment = @Sendable (_ sample: LabelledImage, _ seed: UInt64) -> LabelledImage
 
     private let source: any SampleSource
     private let augment: Augment
     private let options: Options
+    /// How many steps make an epoch, at least one.
     public let stepsPerEpoch: Int
 
     private let condition = NSCondition()
@@ -58,7 +61,10 @@ public final class BatchLoader: @unchecked Sendable {
 
     /// Begins to make batches.
     ///
-    /// - Parameter firstStep: the first step's number: not 0 in a training that is resumed.
+    /// - Parameters:
+    ///   - source: of at least one sample.
+    ///   - firstStep: the first step's number: not 0 in a training that is resumed.
+    ///   - augment: takes each sample to the network's size.
     public init(_ source: any SampleSource, options: Options, firstStep: Int = 0, augment: @escaping Augment) {
         self.source = source
         self.augment = augment
@@ -73,7 +79,7 @@ public final class BatchLoader: @unchecked Sendable {
         }
     }
 
-    /// How many steps make an epoch, at least one.
+    /// How many steps of `batchSize` images make an epoch, at least one.
     public static func stepsPerEpoch(_ source: any SampleSource, batchSize: Int) -> Int {
         max(1, source.sampleCount / batchSize)
     }

@@ -30,15 +30,18 @@ public struct Criterion: Sendable, Hashable {
         }
     }
 
+    /// What objects and queries are matched by.
     public var cost: MatchingCost
+    /// How much each kind of loss counts.
     public var weights: Weights
-    /// The focal loss's weight of true classes; its exponent is 2.
+    /// The focal loss's weight of true classes, 0...1; its exponent is 2.
     public var focalAlpha = 0.25
     /// Whether decoder layers before the last count.
     public var judgesEveryLayer = true
     /// Whether a two-stage model's proposals count.
     public var judgesProposals = true
 
+    /// A criterion for all layers and proposals.
     public init(cost: MatchingCost, weights: Weights) {
         self.cost = cost
         self.weights = weights

@@ -4,6 +4,7 @@ import Tensors
 
 /// Why a dataset cannot be trained on: which annotation file, which of its images or annotations, what was expected and found.
 public struct DatasetError: DiagnosedError, Equatable {
+    /// The mistake.
     public enum Reason: Sendable, Equatable {
         /// The file lists no categories.
         case noCategories
@@ -13,11 +14,15 @@ public struct DatasetError: DiagnosedError, Equatable {
         case unknownClass(name: String, known: [String])
         /// A class was asked for twice, or several categories are called so.
         case ambiguousClass(name: String)
+        /// An annotation is of an image that the file does not list.
         case unknownImage(annotationID: Int, imageID: Int)
+        /// An annotation is of a category that the file does not list.
         case unknownCategory(annotationID: Int, categoryID: Int)
+        /// An image has no file name, or one that leads out of the folder.
         case fileName(FileNameError)
         /// The first of `count` images that are not there, or no files.
         case missingFiles(imageID: Int, first: FileError, count: Int)
+        /// An image's file is damaged, of another format, or too large.
         case unreadableImage(imageID: Int, ImageError)
         /// The decoded image has other sides than the annotation file says. In pixels.
         case wrongSize(
@@ -26,6 +31,7 @@ public struct DatasetError: DiagnosedError, Equatable {
 
     /// The annotation file's path.
     public let annotations: String
+    /// The first mistake that was found.
     public let reason: Reason
 
     public init(annotations: String, reason: Reason) {

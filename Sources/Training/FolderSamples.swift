@@ -36,6 +36,7 @@ public struct FolderSamples: SampleSource {
         public var seed: UInt64
         /// Whether images without objects stay: they teach what no object is.
         public var keepsEmptyImages: Bool
+        /// Orientation, limits, and what is done about damaged files.
         public var decoding: DecodingOptions
 
         public init(seed: UInt64, keepsEmptyImages: Bool = true, decoding: DecodingOptions = DecodingOptions()) {
@@ -49,6 +50,7 @@ public struct FolderSamples: SampleSource {
     public let classNames: [String]
     /// The annotation file's id of each column's category.
     public let categoryIDs: [Int]
+    /// What was left out.
     public let omitted: Omitted
 
     private struct Sample: Sendable {
@@ -64,6 +66,8 @@ public struct FolderSamples: SampleSource {
     private let annotations: String
     private let options: Options
 
+    /// Compares images, annotations and categories with each other.
+    ///
     /// - Parameters:
     ///   - dataset: images, boxes and classes.
     ///   - annotations: the path of the file that the dataset comes from, for errors.
@@ -141,6 +145,7 @@ public struct FolderSamples: SampleSource {
         return columns
     }
 
+    /// How many images are used.
     public var sampleCount: Int { samples.count }
 
     /// Asks the system for every image's file without opening any, so that a training need not begin to find out.

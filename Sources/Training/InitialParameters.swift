@@ -31,13 +31,19 @@ public struct InitialParameters: Sendable {
     public private(set) var ignored: [Description] = []
 
     /// Starts from a seed alone.
+    ///
+    /// - Throws: `DeformableAttentionError` for a configuration that no attention has.
     public init(_ configuration: Configuration, seed: UInt64) throws {
         try self.init(configuration, seed: seed, completing: TensorDictionary())
     }
 
     /// Takes from `source` what fits by name and shape, and initialises the rest.
     ///
-    /// - Parameter source: tensors under the official names, a part of the model's or others: `PartialWeights` of a file.
+    /// - Parameters:
+    ///   - configuration: of the model.
+    ///   - seed: decides all that is random.
+    ///   - source: tensors under the official names, a part of the model's or others: `ModelFile.source`, or `PartialWeights` of a
+    ///     backbone's file.
     /// - Throws: `CheckpointError` when a tensor that fits is damaged or not finite, `DeformableAttentionError` for a
     ///   configuration that no attention has.
     public init(_ configuration: Configuration, seed: UInt64, completing source: some TensorSource) throws {

@@ -5,9 +5,9 @@ import Images
 public struct LabelledImage: Sendable, Equatable {
     /// An object in the image.
     public struct Object: Sendable, Hashable {
-        /// A column of the logits.
+        /// A column of the logits, from 0.
         public var classID: Int
-        /// Pixels of the image, inside it.
+        /// xyxy in pixels of the image, inside it.
         public var box: CornerBox
 
         public init(classID: Int, box: CornerBox) {
@@ -16,7 +16,9 @@ public struct LabelledImage: Sendable, Equatable {
         }
     }
 
+    /// Of any size.
     public var image: Image
+    /// In any order; there may be none.
     public var objects: [Object]
 
     public init(image: Image, objects: [Object]) {
@@ -24,7 +26,7 @@ public struct LabelledImage: Sendable, Equatable {
         self.objects = objects
     }
 
-    /// The objects as a criterion takes them.
+    /// The objects as a ``Criterion`` takes them: cxcywh in 0...1 of the image.
     public var targets: Targets {
         Targets(
             classIDs: objects.map(\.classID),

@@ -17,10 +17,12 @@ public struct LearningRateSchedule: Sendable, Hashable {
 
     /// Steps until the factor is 1; 0 for none.
     public var warmupSteps: Int
-    /// The factor at step 0.
+    /// The factor at step 0, if there is a warm-up; it rises to 1 in a line.
     public var warmupStart: Double
+    /// What comes after the warm-up.
     public var decay: Decay
 
+    /// Without arguments: 1 for ever.
     public init(warmupSteps: Int = 0, warmupStart: Double = 0.001, decay: Decay = .constant) {
         self.warmupSteps = warmupSteps
         self.warmupStart = warmupStart

@@ -4,9 +4,9 @@
 public struct ParameterGroups: Sendable, Hashable {
     /// How one group of parameters learns.
     public struct Group: Sendable, Hashable {
-        /// Before the schedule's factor.
+        /// Before the schedule's factor, 0 or more.
         public var learningRate: Double
-        /// Decoupled: a step multiplies the parameter by 1 - learning rate * weight decay.
+        /// Decoupled, 0 or more: a step multiplies the parameter by 1 - learning rate * weight decay.
         public var weightDecay: Double
 
         public init(learningRate: Double, weightDecay: Double) {
@@ -17,8 +17,9 @@ public struct ParameterGroups: Sendable, Hashable {
 
     /// A group for all names that contain one of some parts.
     public struct Rule: Sendable, Hashable {
+        /// Any of these in a parameter's name makes the rule fit.
         public var nameParts: [String]
-        /// nil: frozen.
+        /// How the parameters learn; nil: frozen.
         public var group: Group?
 
         public init(nameParts: [String], group: Group?) {
@@ -27,6 +28,7 @@ public struct ParameterGroups: Sendable, Hashable {
         }
     }
 
+    /// In the order in which they are tried.
     public var rules: [Rule]
     /// For names that no rule fits.
     public var rest: Group
@@ -54,7 +56,7 @@ public struct ParameterGroups: Sendable, Hashable {
     /// - Parameters:
     ///   - learningRate: of all that is not named otherwise.
     ///   - backboneLearningRate: of `backbone.0`.
-    ///   - placementFactor: by which `reference_points` and `sampling_offsets` learn slower than `learningRate`.
+    ///   - placementFactor: what `learningRate` is multiplied by for `reference_points` and `sampling_offsets`.
     ///   - weightDecay: of all.
     ///   - frozen: parts of names, besides ``statistics``, that do not learn. A backbone that starts from nothing has to learn
     ///     as a whole.

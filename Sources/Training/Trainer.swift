@@ -1,50 +1,86 @@
 // The loop's body: a batch forward, its loss back, the parameters on.
 
 import Backbone
-import Checkpoint
-import DeformDETR
+@_exported import COCO
+@_exported import Checkpoint
+@_exported import DeformDETR
 import Layers
 import Tensors
 
 /// A model that learns, with all that the next step depends on.
 ///
 /// The same options, start and batches give the same weights, bit by bit, on the same machine with the same number of threads.
+///
+/// ```swift
+/// import Training
+///
+/// // Any checkpoint, to learn the classes of another dataset.
+/// let file = try ModelFile.open("w.bin")
+/// let samples = try FolderSamples(
+///     dataset: Dataset(contentsOf: "train.json"), annotations: "train.json", folder: "photos",
+///     options: .init(seed: 1))
+/// var configuration = file.configuration
+/// configuration.classes = samples.classNames.count
+/// let start = try InitialParameters(configuration, seed: 1, completing: file.source)
+/// var trainer = Trainer(configuration, parameters: start.parameters)
+///
+/// let augmentation = Augmentation.published(shorterSide: 480, longestSide: 800)
+/// let loader = BatchLoader(samples, options: .init(batchSize: 4, seed: 1)) { augmentation($0, seed: $1) }
+/// while trainer.stepCount < 50 * loader.stepsPerEpoch, let batch = loader.next()?.batch {
+///     print(try trainer.step(batch).loss)
+/// }
+/// try ModelFile.write(
+///     trainer.bestParameters, configuration: configuration, classNames: samples.classNames,
+///     preprocessing: Preprocessing(shorterSide: 480, longestSide: 800), to: "mine.bin")
+/// ```
 public struct Trainer: Sendable {
     /// What stays the same for all steps.
     public struct Options: Sendable {
+        /// What is made smaller.
         public var criterion: Criterion = .published
+        /// Which parameters learn, and how fast.
         public var groups: ParameterGroups = .published()
+        /// Decays, and the limit of the gradients' norm.
         public var optimizer = AdamW.Options()
+        /// By what all learning rates are multiplied at each step; constant, unless set.
         public var schedule = LearningRateSchedule()
-        /// Of the running mean of the weights; nil for none.
+        /// Of the running mean of the weights, 0 ..< 1; nil for none.
         public var averageDecay: Double? = 0.9998
+        /// The chances that elements are dropped, by place.
         public var dropout: TrainingOptions.DropoutRates = .published
+        /// What the backbone's batch normalisation does. Learning ones (`.batch`) need joined batches, see ``TrainingBatch``,
+        /// and groups that do not freeze them.
         public var normalization: Normalization = .frozen
         /// Of products and convolutions; weights, gradients and all else are float32.
         public var precision: ComputePrecision = .float32
         /// Decides which elements dropout drops.
         public var seed: UInt64 = 0
 
+        /// The authors' choices, with frozen batch normalisation, in float32, at a constant learning rate.
         public init() {}
     }
 
     /// What a step has done.
     public struct StepReport: Sendable {
-        /// The weighted sum of ``terms``.
+        /// The weighted sum of ``terms``, for the whole batch.
         public let loss: Double
-        /// By the names that the authors' program logs.
+        /// Not weighted, under the names that the authors' program logs, as ``Loss/namedTerms``.
         public let terms: [(name: String, value: Double)]
-        /// Of all parameters' gradients together, before it was limited.
+        /// The Euclidean norm of all learning parameters' gradients together, before it was limited.
         public let gradientNorm: Double
-        /// The schedule's.
+        /// By what the schedule multiplied the learning rates.
         public let learningRateFactor: Double
     }
 
+    /// Of the model.
     public let configuration: Configuration
+    /// As the training began, or went on, with.
     public let options: Options
-    /// All of the model's tensors, frozen ones among them.
+    /// All of the model's tensors, frozen ones among them, by their official names.
     public private(set) var parameters: TensorDictionary
+    /// With the gradients' running means.
     public private(set) var optimizer: AdamW
+    /// The running mean of the weights; nil if the options ask for none.
     public private(set) var average: ExponentialMovingAverage?
 
     /// How many steps were taken.
@@ -54,7 +90,11 @@ public struct Trainer: Sendable {
 
     /// A training that begins.
     ///
-    /// - Parameter parameters: all of the model's; see ``InitialParameters``.
+    /// - Parameters:
+    ///   - configuration: of the model.
+    ///   - parameters: all of `configuration.tensors`; see ``InitialParameters``. What is missing or of another shape, the first
+    ///     step throws.
+    ///   - options: what stays the same for all steps.
     public init(_ configuration: Configuration, parameters: TensorDictionary, options: Options = Options()) {
         self.init(
             configuration, parameters: parameters, options: options,
@@ -75,8 +115,10 @@ public struct Trainer: Sendable {
 
     /// Learns from one batch.
     ///
+    /// - Parameter batch: at least one image.
     /// - Throws: ``TrainingError`` when something is not finite, `DetectorError` when an image is too small for a two-stage model's
-    ///   queries, `MatchingError` for a class without a column. The parameters are unchanged then.
+    ///   queries, `MatchingError` for a class without a column, `CheckpointError` when the parameters are not the configuration's.
+    ///   The parameters are unchanged then.
     public mutating func step(_ batch: TrainingBatch) throws -> StepReport {
         precondition(batch.imageCount > 0, "a step without images")
         let number = stepCount

@@ -7,6 +7,7 @@ import Tensors
 public struct TrainingBatch: Sendable {
     /// Images that pass the network together.
     public struct Part: Sendable {
+        /// `[N, H, W, 3]` with its padding, normalised.
         public let images: ImageBatch
         /// One an image.
         public let targets: [Targets]
@@ -20,6 +21,7 @@ public struct TrainingBatch: Sendable {
         }
     }
 
+    /// In the order in which they count as first, second, ...: dropout depends on it.
     public let parts: [Part]
 
     public init(parts: [Part]) { self.parts = parts }
@@ -27,9 +29,11 @@ public struct TrainingBatch: Sendable {
     /// Sizes of images are rounded up to multiples of this: the network's operations are compiled for each size anew.
     static let extentMultiple = 64
 
+    /// Normalises and pads images; without samples, there are no parts.
+    ///
     /// - Parameters:
     ///   - samples: at the network's size.
-    ///   - isJoined: whether all images pass the network together, as batch normalisation needs.
+    ///   - isJoined: whether all images pass the network together, as batch normalisation that learns needs.
     public init(_ samples: [LabelledImage], isJoined: Bool) {
         let groups = isJoined ? [samples] : samples.map { [$0] }
         parts = groups.filter { !$0.isEmpty }.map { group in
@@ -39,6 +43,8 @@ public struct TrainingBatch: Sendable {
         }
     }
 
+    /// Of all parts.
     public var imageCount: Int { parts.reduce(0) { $0 + $1.targets.count } }
+    /// Of all parts: what a criterion divides sums over objects by.
     public var objectCount: Int { parts.reduce(0) { $0 + $1.targets.reduce(0) { $0 + $1.boxes.count } } }
 }

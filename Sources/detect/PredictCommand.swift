@@ -9,7 +9,8 @@ struct PredictCommand: RunnableCommand {
         abstract: "Find objects in images (the default command).",
         usage: """
             detect <input> ... --weights <file> [options]
-            detect convert | inspect | bench | eval ...  (see detect help <command>)
+            detect convert | inspect | bench | eval | train | synthesize ...
+              (see detect help <command>)
             """,
         discussion: """
             Inputs are JPEG and PNG files and folders of them, told apart by content. \

@@ -8,14 +8,14 @@ struct TrainCommand: RunnableCommand {
         commandName: "train",
         abstract: "Train a detector on labelled photos, or on generated images of codes.",
         usage: """
-            detect train --images <folder> --annotations <file> --output <folder> [options]
-            detect train --codes <n> --output <folder> [options]
+            detect train --images <folder> --annotations <file> -o <folder> [options]
+            detect train --codes <n> -o <folder> [options]
             detect train --resume <folder> [options]
             """,
         discussion: """
             Learns from the images that a COCO annotation file lists, or from images of machine-readable codes that it \
             makes itself. Begins with --weights (any checkpoint, also of other classes), with --backbone (a ResNet), or \
-            with nothing.
+            with nothing; what does not fit or is missing is made anew, and the first lines say what.
 
             OUTPUT FOLDER:
               best.bin                the weights with the best AP so far
@@ -25,17 +25,28 @@ struct TrainCommand: RunnableCommand {
               validation.jpg          what is found in some validation images
               checkpoint.safetensors  all that --resume needs
 
-            Ctrl-C saves and ends; --resume <folder> goes on as if nothing had happened. Options given with --resume \
-            replace those of the training, as --epochs 100.
+            Ctrl-C ends after the step in flight, and saves; a second one ends at once. --resume <folder>, from the \
+            same place, goes on as if nothing had happened, bit by bit with the same number of threads. Options given \
+            with --resume replace those of the training, as --epochs 100.
 
             EXAMPLES:
               detect train --images train/ --annotations train.json \\
                 --val-images val/ --val-annotations val.json \\
-                --backbone resnet18.safetensors --output runs/first
+                --backbone resnet18.pth --output runs/first
+                from photos to a detector, with ImageNet's backbone
               detect photos/ -w runs/first/best.bin
+                the detector at work
+              detect train --resume runs/first --epochs 100
+                more of the same
+              detect train --images train/ --annotations train.json \\
+                --weights w.bin --epochs 10 --output runs/other
+                a detector that exists, to other classes
+              detect train --codes 4000 --output runs/codes
+                from generated images of codes
 
             EXIT STATUS:
-              0 trained, 2 could not train, 64 wrong call, 130 interrupted and saved
+              0 trained, 2 could not train, 64 wrong call,
+              130 interrupted and saved (128 + the signal's number)
             """)
 
     @OptionGroup(title: "DATA") var data: TrainingDataArguments
@@ -62,15 +73,18 @@ struct TrainingDataArguments: ParsableArguments {
 
     @Option(
         help: ArgumentHelp(
-            "Learn from generated images of codes in place of a dataset: n of them are called an epoch.",
+            "Learn from generated images of codes in place of a dataset, without end: n samples are called an epoch.",
             valueName: "n"))
     var codes: Int?
 
-    @Option(help: ArgumentHelp("How often each generated image serves, each time otherwise augmented.", valueName: "n"))
+    @Option(
+        help: ArgumentHelp(
+            "How many samples each generated image serves for, varied otherwise each time.", valueName: "n"))
     var codesUse = 3
 
     @Option(
-        help: ArgumentHelp("The longer side of generated images, or its range.", valueName: "n|n-n"))
+        help: ArgumentHelp(
+            "The longer side of generated images in pixels, or the range that it is drawn from.", valueName: "n|n-n"))
     var codesSize = "320-1000"
 
     @Option(
@@ -91,39 +105,48 @@ struct TrainingDataArguments: ParsableArguments {
 struct TrainingModelArguments: ParsableArguments {
     @Option(
         name: .shortAndLong,
-        help: ArgumentHelp("Begin with this checkpoint and its kind of model.", valueName: "file"), completion: .file())
+        help: ArgumentHelp(
+            "Begin with this checkpoint and its kind of model: w.bin, .safetensors, .pth or .bin; told apart by content.",
+            valueName: "file"),
+        completion: .file())
     var weights: String?
 
     @Option(
-        help: ArgumentHelp("Begin with this backbone: a ResNet, with torchvision's names.", valueName: "file"),
+        help: ArgumentHelp(
+            "Begin with this backbone: the state dict of a torchvision ResNet, .pth or .safetensors.", valueName: "file"
+        ),
         completion: .file())
     var backbone: String?
 
-    @Option(help: "The kind of model, without --weights.")
+    @Option(
+        help: "The kind of model, without --weights: small (narrow, shallow, two-stage), or a published variant.")
     var model: ModelPreset = .small
 
-    @Option(help: ArgumentHelp("Channels of the transformer.", valueName: "n"))
+    @Option(help: ArgumentHelp("Channels of the transformer, a multiple of 32. (default: the model's)", valueName: "n"))
     var width: Int?
 
-    @Option(help: ArgumentHelp("Layers of the encoder.", valueName: "n"))
+    @Option(help: ArgumentHelp("Layers of the encoder. (default: the model's)", valueName: "n"))
     var encoderLayers: Int?
 
-    @Option(help: ArgumentHelp("Layers of the decoder.", valueName: "n"))
+    @Option(help: ArgumentHelp("Layers of the decoder. (default: the model's)", valueName: "n"))
     var decoderLayers: Int?
 
-    @Option(help: ArgumentHelp("Object queries: the most objects in an image.", valueName: "n"))
+    @Option(help: ArgumentHelp("Object queries: the most objects in an image. (default: the model's)", valueName: "n"))
     var queries: Int?
 
-    @Option(help: ArgumentHelp("Feature levels.", valueName: "n"))
+    @Option(help: ArgumentHelp("Feature levels. (default: the model's)", valueName: "n"))
     var levels: Int?
 
     @Option(
         help: ArgumentHelp(
-            "Columns of the logits, at least one for each class. (default: as many as classes)", valueName: "n"))
+            "Columns of the logits, at least one for each class of the data. (default: as many)", valueName: "n"))
     var numClasses: Int?
 
     @Option(
-        help: "Batch normalisation of the backbone: frozen, or learning as a backbone that starts from nothing needs.")
+        help: """
+            The backbone's batch normalisation: frozen, or learning from each batch (batch), as a backbone needs that starts \
+            from nothing. (default: frozen; batch without --weights and --backbone)
+            """)
     var batchNorm: NormalizationChoice?
 }
 
@@ -135,23 +158,25 @@ struct TrainingCourseArguments: ParsableArguments {
     @Option(help: ArgumentHelp("Images in a step.", valueName: "n"))
     var batchSize = 8
 
-    @Option(help: ArgumentHelp("Learning rate of AdamW.", valueName: "rate"))
+    @Option(help: ArgumentHelp("The largest learning rate of AdamW.", valueName: "rate"))
     var learningRate = 2e-4
 
     @Option(
-        help: ArgumentHelp("The backbone's. (default: a tenth of --learning-rate)", valueName: "rate"))
+        help: ArgumentHelp(
+            "The backbone's. (default: a tenth of --learning-rate; all of it for one that starts from nothing)",
+            valueName: "rate"))
     var backboneLearningRate: Double?
 
     @Option(help: ArgumentHelp("Weight decay.", valueName: "rate"))
     var weightDecay = 1e-4
 
-    @Option(help: ArgumentHelp("The longest gradient that is not shortened; 0 for no limit.", valueName: "norm"))
+    @Option(help: ArgumentHelp("Longer gradients are shortened to this norm; 0 for no limit.", valueName: "norm"))
     var clip = 0.1
 
     @Option(help: ArgumentHelp("Steps until the learning rate is whole.", valueName: "n"))
     var warmup = 200
 
-    @Option(help: "How the learning rate falls: to a tenth in one step, or to nothing along a cosine.")
+    @Option(help: "How the learning rate falls: to a tenth at once (step), or to a hundredth along a cosine.")
     var schedule: ScheduleChoice = .step
 
     @Option(
@@ -161,20 +186,29 @@ struct TrainingCourseArguments: ParsableArguments {
 
     @Option(
         help: ArgumentHelp(
-            "How slowly the running mean of the weights follows them, 0 to 1; 0 for no mean.", valueName: "decay"))
+            "What share of itself the running mean of the weights, which the .bin files have, keeps at a step; 0 for none.",
+            valueName: "decay"))
     var averageDecay = 0.999
 
-    @Option(help: ArgumentHelp("The chance that dropout drops an element.", valueName: "chance"))
+    @Option(
+        help: ArgumentHelp("The chance that dropout drops an element, 0 to 0.9. (default: 0.1)", valueName: "chance"))
     var dropout: Double?
 
-    @Option(help: "Which stages of the backbone do not learn: none, stem, layer1 (both), or all.")
+    @Option(
+        help: """
+            Which part of the backbone does not learn: none, its stem, the stem and layer1, or all. (default: layer1; none \
+            without --weights and --backbone)
+            """)
     var freeze: FrozenChoice?
 
     @Option(
         help: "What products are computed in: f32, or bf16 (faster where the processor has it; weights stay f32).")
     var precision: TrainingPrecision = .f32
 
-    @Option(help: ArgumentHelp("Decides all that is random.", valueName: "number"))
+    @Option(
+        help: ArgumentHelp(
+            "Decides all that is random: first weights, order, variation, dropout, codes.", valueName: "number")
+    )
     var seed: UInt64 = 0
 
     @Option(help: ArgumentHelp("Processor threads. (default: all processors)", valueName: "n"))
@@ -193,21 +227,32 @@ struct AugmentationArguments: ParsableArguments {
     var maxSize: Int?
 
     @Option(
-        help: "How images are varied: not at all, as published (flips, sizes, crops), or more (colours, turns, too).")
+        help: """
+            How images are varied: not at all (none), as published (flips, sizes, crops), colours too (strong), or colours, \
+            quarter turns and upside down too (turned), for what has no up.
+            """)
     var augment: AugmentationChoice = .published
 }
 
 /// What is written, and when.
 struct TrainingOutputArguments: ParsableArguments {
-    @Option(name: .shortAndLong, help: ArgumentHelp("Where files are written.", valueName: "folder"))
+    @Option(
+        name: .shortAndLong,
+        help: ArgumentHelp(
+            "Where files are written; those of an earlier training in it are replaced.", valueName: "folder"),
+        completion: .directory)
     var output: String?
 
-    @Option(help: ArgumentHelp("Go on with the training in this folder.", valueName: "folder"), completion: .directory)
+    @Option(
+        help: ArgumentHelp("Go on with the training in this folder, with its options.", valueName: "folder"),
+        completion: .directory)
     var resume: String?
 
-    @Option(help: ArgumentHelp("Validate after so many epochs.", valueName: "n"))
+    @Option(help: ArgumentHelp("Validate after every so many epochs, and after the last.", valueName: "n"))
     var validateEvery = 1
 
-    @Option(help: ArgumentHelp("Write checkpoint.safetensors after so many minutes.", valueName: "minutes"))
+    @Option(
+        help: ArgumentHelp(
+            "Write checkpoint.safetensors every so many minutes, besides after each epoch.", valueName: "minutes"))
     var saveEvery = 5.0
 }

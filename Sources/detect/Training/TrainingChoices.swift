@@ -91,6 +91,6 @@ enum AugmentationChoice: String, CaseIterable, ExpressibleByArgument {
     case published
     /// And colours, quarter turns, upside down: for things that have no up, such as cells under a microscope.
     case turned
-    /// And colours and a wider range of sizes.
+    /// And colours.
     case strong
 }
