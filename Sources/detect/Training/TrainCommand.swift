@@ -228,7 +228,7 @@ struct AugmentationArguments: ParsableArguments {
 
     @Option(
         help: """
-            How images are varied: not at all (none), as published (flips, sizes, crops), colours too (strong), or colours, \
+            How images are varied: not at all (none), as published (flips, sizes, crops), colours too (colors), or colours, \
             quarter turns and upside down too (turned), for what has no up.
             """)
     var augment: AugmentationChoice = .published

@@ -92,5 +92,5 @@ enum AugmentationChoice: String, CaseIterable, ExpressibleByArgument {
     /// And colours, quarter turns, upside down: for things that have no up, such as cells under a microscope.
     case turned
     /// And colours.
-    case strong
+    case colors
 }

@@ -65,10 +65,24 @@ struct TrainingModel {
         self.configuration = configuration
         startsFromNothing = source == nil
         if let source {
-            initial = try InitialParameters(configuration, seed: seed, completing: Self.opened(source))
+            let initial = try InitialParameters(configuration, seed: seed, completing: Self.opened(source))
+            try Self.requireWholeBackbone(initial, of: source)
+            self.initial = initial
         } else {
             initial = try InitialParameters(configuration, seed: seed)
         }
+    }
+
+    /// A backbone of another kind, such as a ResNeXt, would lend some of its tensors, and the rest would be random.
+    ///
+    /// - Throws: `CheckpointError` with the first tensor that the file has not, or in another shape.
+    private static func requireWholeBackbone(_ initial: InitialParameters, of source: any TensorSource) throws {
+        guard let missing = initial.initialized.first(where: { $0.name.hasPrefix("backbone.") }) else { return }
+        guard let found = source.shape(of: missing.name) else {
+            throw CheckpointError.missingTensor(path: source.origin, name: missing.name, expected: missing.shape)
+        }
+        throw CheckpointError.wrongShape(
+            path: source.origin, name: missing.name, expected: missing.shape, found: found)
     }
 
     private static func opened(_ source: any TensorSource) throws -> TensorDictionary {

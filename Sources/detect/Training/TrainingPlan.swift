@@ -79,7 +79,7 @@ struct TrainingPlan {
             augmentation.verticalFlip = 0.5
             augmentation.quarterTurn = 0.5
             augmentation.colors = .photometric
-        case .strong: augmentation.colors = .photometric
+        case .colors: augmentation.colors = .photometric
         }
         return augmentation
     }

@@ -90,7 +90,7 @@ final class TrainingRun {
         messages.note(
             "\(counted(data.source.sampleCount, "image")) an epoch, \(counted(steps, "step")) of"
                 + " \(counted(plan.batchSize, "image")), \(trainer.stepCount) of them done")
-        guard trainer.stepCount < steps else {
+        guard trainer.stepCount < steps || lacksValidation else {
             messages.note("nothing is left to do; --epochs asks for more")
             return ExitStatus.success.rawValue
         }
@@ -113,6 +113,7 @@ final class TrainingRun {
         func beginProgress() {
             progress.beginProgress(of: steps * plan.batchSize, after: trainer.stepCount * plan.batchSize)
         }
+        if lacksValidation { try endEpoch() }
         beginProgress()
         while trainer.stepCount < steps {
             if Interruption.isRequested { return try interrupted() }
@@ -120,16 +121,27 @@ final class TrainingRun {
             messages.showProgress(trainer.stepCount * plan.batchSize)
             if trainer.stepCount % stepsPerEpoch == 0 {
                 messages.endProgress()
-                try endEpoch(isLast: trainer.stepCount == steps)
+                try endEpoch()
                 beginProgress()
             } else if clock.secondsSinceSave > plan.saveSeconds {
                 try save()
             }
         }
+        if Interruption.isRequested { return try interrupted() }
         messages.endProgress()
         messages.note("the best weights are in \(try session.folder.place(for: TrainingFiles.best))")
         return ExitStatus.success.rawValue
     }
+
+    /// Whether a signal ended the training in the validation after its last step.
+    private var lacksValidation: Bool {
+        let (epoch, rest) = trainer.stepCount.quotientAndRemainder(dividingBy: stepsPerEpoch)
+        return data.validation != nil && epoch > 0 && rest == 0 && isValidated(epoch)
+            && log.metrics.validations.last?.step != trainer.stepCount
+    }
+
+    /// Whether there is a validation after that many epochs.
+    private func isValidated(_ epoch: Int) -> Bool { epoch == plan.epochs || epoch % plan.validateEvery == 0 }
 
     private func step(_ loader: BatchLoader) throws {
         guard let next = loader.next() else { return }
@@ -158,11 +170,11 @@ final class TrainingRun {
 
     // MARK: - What is written
 
-    private func endEpoch(isLast: Bool) throws {
+    private func endEpoch() throws {
         let epoch = trainer.stepCount / stepsPerEpoch
         var line = "epoch \(epoch)/\(plan.epochs): loss \(decimal(log.metrics.steps.last?.loss ?? 0, 3))"
         if let validation = data.validation {
-            if isLast || epoch % plan.validateEvery == 0 { line += try validate(validation, epoch: epoch) ?? "" }
+            if isValidated(epoch) { line += try validate(validation, epoch: epoch) ?? "" }
         } else {
             try writeModel(TrainingFiles.best)
         }

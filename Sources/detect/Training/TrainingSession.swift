@@ -39,6 +39,12 @@ struct TrainingSession {
             checkpoint = nil
             notes = [:]
             folder = OutputFolder(path: output, protected: [])
+            let earlier = FilePath(output).appending(Array(TrainingFiles.checkpoint.utf8))
+            guard (try? FileStatus(of: earlier)) == nil else {
+                throw UsageError(
+                    "train: \(output) holds a training already; --resume \(output) goes on with it; for a new one, choose"
+                        + " another folder or remove \(earlier.text)")
+            }
             return
         }
         guard command.result.output == nil else {
