@@ -3,19 +3,23 @@
     python tools/train_torch.py --detect .build/release/detect --backbone resnet18.safetensors --minutes 90 \\
         --images IMAGES --annotations TRAIN.json --test-annotations TEST.json [the options of `detect train`]
 
-transformers' DeformableDetrForObjectDetection in eager PyTorch, f32, as the published program trains it: a padded and masked batch at
-a time, the published loss (golden_training_losses.py; transformers' own differs), AdamW in the published groups, clipping, dropout.
-Options that `detect train` has mean the same here and have the same defaults, those that depend on others included.
+transformers' DeformableDetrForObjectDetection in eager PyTorch, f32, as the published program trains it: the published
+loss (golden_training_losses.py; transformers' own differs), AdamW in the published groups, clipping, dropout. The images
+of a batch pass the network one by one, as in ours: without padding, and with gradients that add up to the batch's.
+--joined passes them as one, padded and masked, as the published program does. Which is faster depends on the machine and
+its load: try each for a minute, and give PyTorch the better one. Options that `detect train` has mean the same here, and
+have the same defaults.
 
-What is equal: the initial weights, bit by bit (`detect train` with a learning rate of 0 writes them, for the same --seed, --model and
---backbone; --weights takes those of a best.bin in their place), the frozen parts, the running mean, and how images are varied: the
-same flips, turns, sizes, cuts and colours are equally likely. What differs: the random numbers themselves; ours passes
-a batch image by image, each padded to a multiple of 64 pixels; and ours counts its validations as time of the training, while here the
-minutes begin with the first step and end before the evaluation. The learning rate falls by the share of the minutes, because
-nobody knows how many steps they hold.
+What is equal: the initial weights, bit by bit (`detect train` with a learning rate of 0 writes them, for the same --seed,
+--model and --backbone; --weights takes those of a best.bin in their place), the frozen parts, the running mean, and how
+images are varied: the same flips, turns, sizes, cuts and colours are equally likely. What differs: the random numbers
+themselves; ours pads each image to a multiple of 64 pixels; and ours counts its validations as time of the training,
+while here the minutes begin with the first step and end before the evaluation. The learning rate falls by the share of
+the minutes, because nobody knows how many steps they hold.
 
-With --minutes 0 --weights best.bin it only evaluates: the numbers are those of `detect eval`. Prints a line every half minute and in the
-end pycocotools' twelve numbers, the steps done and the seconds of each. --output keeps the final mean, a file that `detect` reads.
+With --minutes 0 --weights best.bin it only evaluates: the numbers are those of `detect eval`. Prints a line every half
+minute and in the end pycocotools' twelve numbers, the steps done and the seconds of each. --output keeps the final mean,
+a file that `detect` reads. Versions: requirements.txt.
 """
 
 import argparse
@@ -61,8 +65,9 @@ def initial_weights(options, folder):
         json.dump(dataset, file)
     subprocess.run(
         [options.detect, "train", "--images", options.images, "--annotations", annotations, "--output", folder, "--quiet",
-         "--model", options.model, "--backbone", options.backbone, "--seed", str(options.seed), "--learning-rate", "0", "--epochs", "1", "--batch-size", "1", "--average-decay", "0",
-         "--size", str(options.size), "--max-size", str(options.max_size), "--augment", "none"], check=True)
+         "--model", options.model, "--backbone", options.backbone, "--seed", str(options.seed), "--learning-rate", "0",
+         "--epochs", "1", "--batch-size", "1", "--average-decay", "0", "--size", str(options.size),
+         "--max-size", str(options.max_size), "--augment", "none"], check=True)
     return os.path.join(folder, "last.bin")
 
 
@@ -150,12 +155,13 @@ class Samples:
                 self.objects[annotation["image_id"]].append((columns.index(annotation["category_id"]), corners))
 
     def batches(self):
-        """Without end: another order every epoch; samples that fill no batch are left out."""
+        """Lists of what passes the network together, without end: another order every epoch; what fills no batch is left out."""
         while True:
             order = random.sample(list(self.paths), len(self.paths))
             size = min(self.options.batch_size, len(order))
             for start in range(0, len(order) - size + 1, size):
-                yield batch([self.sample(image) for image in order[start:start + size]])
+                samples = [self.sample(image) for image in order[start:start + size]]
+                yield [batch(samples)] if self.options.joined else [batch([sample]) for sample in samples]
 
     def sample(self, image):
         """(pixels [3, H, W], (labels [T], boxes [T, 4] as cxcywh in 0...1))."""
@@ -177,7 +183,7 @@ def category_ids(dataset):
 
 
 def batch(samples):
-    """(pixels [N, 3, H, W], mask [N, H, W], targets): each image at the upper left."""
+    """(pixels [N, 3, H, W], mask [N, H, W], targets of each image): each image at the upper left."""
     height, width = (max(pixels.shape[axis] for pixels, _ in samples) for axis in (1, 2))
     batched, mask = torch.zeros(len(samples), 3, height, width), torch.zeros(len(samples), height, width)
     for index, (pixels, _) in enumerate(samples):
@@ -270,11 +276,21 @@ def rate_factor(step, share, options):
     return warm * (0.01 + 0.99 * (1 + math.cos(math.pi * min(1, progress))) / 2)
 
 
-def loss_of(model, pixels, mask, targets):
-    found = outputs(model, pixels, mask)
-    layers = list(zip(found["logits"], found["boxes"]))
-    proposals = [found["proposals.logits"], found["proposals.boxes"]] if model.config.two_stage else None
-    return published(layers, proposals, targets)[1]
+def learn(model, parts):
+    """Adds a batch's gradients up, part by part; returns its loss."""
+    def count(targets):
+        return max(1, sum(len(labels) for labels, _ in targets))
+
+    whole, total = count([image for _, _, targets in parts for image in targets]), 0.0
+    for pixels, mask, targets in parts:
+        found = outputs(model, pixels, mask)
+        layers = list(zip(found["logits"], found["boxes"]))
+        proposals = [found["proposals.logits"], found["proposals.boxes"]] if model.config.two_stage else None
+        # The published loss is over the number of the part's objects.
+        loss = published(layers, proposals, targets)[1] * (count(targets) / whole)
+        loss.backward()
+        total += loss.item()
+    return total
 
 
 def train(model, options):
@@ -287,19 +303,17 @@ def train(model, options):
     model.train()
     step, losses, limit = 0, [], options.minutes * 60
     start = said = time.monotonic()
-    for pixels, mask, targets in samples.batches():
+    for parts in samples.batches():
         factor = rate_factor(step, (time.monotonic() - start) / limit, options)
         for group in adam.param_groups:
             group["lr"] = group["rate"] * factor
-        loss = loss_of(model, pixels, mask, targets)
         adam.zero_grad()
-        loss.backward()
+        losses.append(learn(model, parts))
         norm = torch.nn.utils.clip_grad_norm_(learning, options.clip if options.clip else math.inf, error_if_nonfinite=True)
         adam.step()
         kept = min(options.average_decay, (1 + step) / (10 + step))
         torch._foreach_lerp_(average, [parameter.detach() for parameter in learning], 1 - kept)
         step += 1
-        losses.append(loss.item())
         now = time.monotonic()
         if now - said > 30 or step == 1 or now - start >= limit:
             print(f"{(now - start) / 60:6.2f} minutes, step {step}, epoch {step * options.batch_size / len(samples.paths):.1f}:"
@@ -352,6 +366,7 @@ def arguments():
     parser.add_argument("--model", default="small")
     parser.add_argument("--backbone", help="with --detect: a ResNet, with torchvision's names")
     parser.add_argument("--batch-size", type=int, default=8)
+    parser.add_argument("--joined", action="store_true", help="pass a batch as one, padded and masked")
     parser.add_argument("--learning-rate", type=float, default=2e-4)
     parser.add_argument("--backbone-learning-rate", type=float, help="default: a tenth of --learning-rate")
     parser.add_argument("--weight-decay", type=float, default=1e-4)
@@ -389,12 +404,12 @@ def main():
         start = options.weights or initial_weights(options, folder)
         model = model_of(start, options.dropout)
         with safe_open(start, "pt") as file:
-            metadata = file.metadata()
+            metadata, names = file.metadata(), set(file.keys())
     random.seed(options.seed)
     torch.manual_seed(options.seed)
     steps, seconds = train(model, options) if options.minutes > 0 else (0, 0.0)
     if options.output:
-        state = {name: tensor.contiguous() for name, tensor in official_state(model).items()}
+        state = {name: tensor.contiguous() for name, tensor in official_state(model).items() if name in names}
         save_file(state, options.output, metadata=metadata)
     statistics = evaluate(model, options)
     print(f"AP {statistics[0]:.4f}, AP50 {statistics[1]:.4f} after {steps} steps in {seconds / 60:.1f} minutes"
