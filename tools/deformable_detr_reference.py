@@ -34,7 +34,7 @@ VARIANTS = {
 
 @dataclasses.dataclass(frozen=True)
 class NarrowBackbone:
-    """A ResNet of timm's blocks with any stem and widths, for tests and demonstrations that must be small."""
+    """A ResNet of timm's blocks with any stem, widths and number of stages, for what must be small."""
 
     block: str = "basic"  # or "bottleneck": its stages put out four times their width
     stem: int = 8
@@ -43,16 +43,16 @@ class NarrowBackbone:
 
 
 class NarrowResNet(timm_resnet.ResNet):
-    """timm's ResNet with another stem width; its forward returns the stages that the detector taps."""
+    """timm's ResNet with another stem width, or fewer stages; its forward returns those that the detector taps."""
 
     def __init__(self, spec, dilation, taps):
         block = {"basic": timm_resnet.BasicBlock, "bottleneck": timm_resnet.Bottleneck}[spec.block]
-        output_stride = 16 if dilation else 32
+        output_stride = 2 ** (len(spec.depths) + 1) // (2 if dilation else 1)
         super().__init__(block, spec.depths, channels=spec.widths, output_stride=output_stride)
         self.conv1 = nn.Conv2d(3, spec.stem, 7, stride=2, padding=3, bias=False)
         self.bn1 = nn.BatchNorm2d(spec.stem)
         stages, _ = timm_resnet.make_blocks(
-            (block,) * 4, spec.widths, spec.depths, spec.stem, output_stride=output_stride,
+            (block,) * len(spec.widths), spec.widths, spec.depths, spec.stem, output_stride=output_stride,
             cardinality=1, base_width=64, act_layer=nn.ReLU, norm_layer=nn.BatchNorm2d)
         for name, stage in stages:
             setattr(self, name, stage)
@@ -63,8 +63,8 @@ class NarrowResNet(timm_resnet.ResNet):
     def forward(self, pixels):
         value = self.maxpool(self.act1(self.bn1(self.conv1(pixels))))
         maps = []
-        for index, stage in enumerate((self.layer1, self.layer2, self.layer3, self.layer4), start=1):
-            value = stage(value)
+        for index in range(1, max(self.taps) + 1):
+            value = getattr(self, f"layer{index}")(value)
             if index in self.taps:
                 maps.append(value)
         return maps
@@ -98,7 +98,9 @@ def build(variant="base", backbone="resnet50", seed=0, randomised=True, **config
     if isinstance(backbone, str):
         model = DeformableDetrForObjectDetection(config)
     else:
-        taps = (2, 3, 4) if config.num_feature_levels > 1 else (4,)
+        # The maps of the last three stages, never the first one's.
+        stages = len(backbone.depths)
+        taps = range(2, stages + 1)[-3:] if config.num_feature_levels > 1 else (stages,)
         original = modeling.load_backbone
         modeling.load_backbone = lambda config: _NarrowBackboneHolder(NarrowResNet(backbone, config.dilation, taps))
         try:

@@ -30,7 +30,11 @@ def load(path):
 
 def preprocess(image, shorter=800, longest=1333):
     """[1, 3, H, W]: Pillow's antialiased bilinear on bytes, then /255, mean and standard deviation in float32."""
-    resized = image.resize(resized_size(*image.size, shorter, longest), Image.Resampling.BILINEAR)
-    pixels = np.asarray(resized, np.float32).transpose(2, 0, 1) / np.float32(255)
+    return normalized(image.resize(resized_size(*image.size, shorter, longest), Image.Resampling.BILINEAR))[None]
+
+
+def normalized(image):
+    """[3, H, W]: an image's bytes / 255, less the mean, over the standard deviation, in float32."""
+    pixels = np.asarray(image, np.float32).transpose(2, 0, 1) / np.float32(255)
     mean, deviation = (np.array(values, np.float32).reshape(3, 1, 1) for values in (MEAN, STANDARD_DEVIATION))
-    return np.ascontiguousarray((pixels - mean) / deviation)[None]
+    return np.ascontiguousarray((pixels - mean) / deviation)
