@@ -29,7 +29,7 @@ extension Configuration {
     ///   - origin: the file that says the sizes.
     ///   - queriesOrigin: the file that says the number of queries.
     /// - Throws: ``CheckpointError/configuration(path:key:expected:found:)`` for the first that is beyond.
-    func requireWithinLimits(origin: String, queriesOrigin: String) throws {
+    package func requireWithinLimits(origin: String, queriesOrigin: String) throws {
         func error(_ key: String, _ expected: String, _ found: String, in path: String) -> CheckpointError {
             .configuration(path: path, key: key, expected: expected, found: found)
         }

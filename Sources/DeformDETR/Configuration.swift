@@ -39,6 +39,28 @@ public struct Configuration: Sendable, Hashable, Codable {
     /// Class heads and box heads: one for all decoder layers, or one each, and in two-stage one more for the encoder.
     public var headCount: Int { sharesHeads ? 1 : decoderLayers + (twoStage ? 1 : 0) }
 
+    /// How many locations the feature maps of an image have, all levels together.
+    ///
+    /// - Parameters: the image's height and width in pixels, positive.
+    public func locationCount(height: Int, width: Int) -> Int {
+        // The stem quarters; every convolution of stride 2 rounds up.
+        func halved(_ extent: Int) -> Int { (extent + 1) / 2 }
+        var size = (height: halved(halved(height)), width: halved(halved(width)))
+        var count = 0
+        func shrink(by stride: Int) {
+            if stride == 2 { size = (halved(size.height), halved(size.width)) }
+        }
+        for stage in backbone.depths.indices {
+            shrink(by: backbone.stride(ofStage: stage))
+            if stage >= backbone.depths.count - featureTaps { count += size.height * size.width }
+        }
+        for _ in featureTaps..<max(levels, featureTaps) {
+            shrink(by: 2)
+            count += size.height * size.width
+        }
+        return count
+    }
+
     /// The name under which the authors publish the variant.
     public var variantName: String {
         let scale = levels > 1 ? "" : backbone.dilatesLastStage ? "single-scale DC5" : "single-scale"

@@ -39,6 +39,29 @@ extension Configuration {
     }
 }
 
+extension Preprocessing {
+    /// Reads what ``json`` has written.
+    ///
+    /// - Parameters:
+    ///   - origin: the path of the file that the text comes from, for errors; `key` likewise its place there.
+    /// - Throws: ``CheckpointError`` for sizes that no image could be brought to.
+    public init(json text: String, origin: String, key: String) throws {
+        let json = try JSONValue(parsing: Array(text.utf8), origin: "\(origin), \(key)")
+        guard case .integer(let shorter)? = json["shorterSide"], case .integer(let longest)? = json["longestSide"],
+            Self.sides ~= shorter, Self.sides ~= longest, shorter <= longest
+        else {
+            throw CheckpointError.configuration(
+                path: origin, key: key,
+                expected: "shorterSide and longestSide, \(Self.sides.lowerBound) to \(Self.sides.upperBound) pixels",
+                found: "\(text.prefix(80))")
+        }
+        self.init(shorterSide: shorter, longestSide: longest)
+    }
+
+    /// The sizes as one line of text.
+    public var json: String { #"{"shorterSide": \#(shorterSide), "longestSide": \#(longestSide)}"# }
+}
+
 /// The configuration and class names that a converted file carries.
 struct ModelMetadata {
     static let version = "1"
@@ -95,22 +118,9 @@ struct ModelMetadata {
             }
         }
         self.classNames = classNames
-        preprocessing = try file.metadata[MetadataKey.preprocessing].map { try Self.preprocessing($0, file.path) }
-    }
-
-    /// - Throws: ``CheckpointError`` for sizes that no image could be brought to.
-    private static func preprocessing(_ text: String, _ path: String) throws -> Preprocessing {
-        let key = "metadata '\(MetadataKey.preprocessing)'"
-        let json = try JSONValue(parsing: Array(text.utf8), origin: "\(path), \(key)")
-        guard case .integer(let shorter)? = json["shorterSide"], case .integer(let longest)? = json["longestSide"],
-            let sides = Preprocessing(checkedShorterSide: Int(shorter), longestSide: Int(longest))
-        else {
-            throw CheckpointError.configuration(
-                path: path, key: key,
-                expected: "shorterSide and longestSide, \(Preprocessing.sides.lowerBound) to"
-                    + " \(Preprocessing.sides.upperBound) pixels", found: "\(text.prefix(80))")
+        preprocessing = try file.metadata[MetadataKey.preprocessing].map {
+            try Preprocessing(json: $0, origin: file.path, key: "metadata '\(MetadataKey.preprocessing)'")
         }
-        return sides
     }
 
     /// The strings to write.
@@ -125,7 +135,7 @@ struct ModelMetadata {
             MetadataKey.classNames: String(decoding: try encoder.encode(names), as: UTF8.self),
         ]
         if let preprocessing {
-            strings[MetadataKey.preprocessing] = String(decoding: try encoder.encode(preprocessing), as: UTF8.self)
+            strings[MetadataKey.preprocessing] = preprocessing.json
         }
         return strings
     }

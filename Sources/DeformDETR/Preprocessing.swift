@@ -4,7 +4,7 @@ import Tensors
 /// How images are brought to the network's size: the shorter side to a fixed length, the longer one limited.
 ///
 /// - Source: `get_size_with_aspect_ratio` in `datasets/transforms.py` of fundamentalvision/Deformable-DETR.
-public struct Preprocessing: Sendable, Hashable, Codable {
+public struct Preprocessing: Sendable, Hashable {
     /// The shorter side after resizing, in pixels.
     public var shorterSide: Int
     /// The longer side is at most this, in pixels, but for rounding; an image so narrow that its shorter side would vanish
@@ -20,12 +20,6 @@ public struct Preprocessing: Sendable, Hashable, Codable {
 
     /// Sides that a model's file may ask for, in pixels.
     static let sides = 32...8192
-
-    /// The sizes that a file states; nil when they are outside ``sides`` or contradict each other.
-    init?(checkedShorterSide shorterSide: Int, longestSide: Int) {
-        guard Self.sides ~= shorterSide, Self.sides ~= longestSide, shorterSide <= longestSide else { return nil }
-        self.init(shorterSide: shorterSide, longestSide: longestSide)
-    }
 
     /// The network's size for an image: if the longer side would exceed its limit, the shorter one is rounded down to fit
     /// (half to even, as Python rounds); the longer side follows, cut to whole pixels. Never below one pixel.

@@ -11,6 +11,8 @@
 public final class AtomicFile {
     /// The file to replace; a link's target.
     private let path: String
+    /// What the names of files begin with that are not finished, or never will be.
+    package static let temporaryPrefix = ".unfinished-"
     /// Where the data lies until ``commit()``; nil when it is written directly.
     private let temporaryPath: String?
     private var descriptor: Int32
@@ -35,7 +37,7 @@ public final class AtomicFile {
         let folder = target.lastIndex(of: "/").map { String(target[...$0]) } ?? ""
         var temporaryPath = ""
         repeat {
-            temporaryPath = "\(folder).unfinished-\(UInt64.random(in: .min ... .max))"
+            temporaryPath = "\(folder)\(Self.temporaryPrefix)\(UInt64.random(in: .min ... .max))"
             descriptor = open(temporaryPath, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0o666)
         } while descriptor < 0 && errno == EEXIST
         self.path = target

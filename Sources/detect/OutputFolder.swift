@@ -56,6 +56,17 @@ struct OutputFolder: Sendable {
         }
     }
 
+    /// Removes what a process that was killed while it wrote has left in the folder.
+    func removeUnfinished() {
+        guard let stream = opendir(path) else { return }
+        defer { closedir(stream) }
+        while let entry = readdir(stream) {
+            let name = withUnsafeBytes(of: &entry.pointee.d_name) { Array($0.prefix { $0 != 0 }) }
+            guard name.starts(with: AtomicFile.temporaryPrefix.utf8) else { continue }
+            _ = FilePath(path).appending(name).withCString { unlink($0) }
+        }
+    }
+
     /// Makes the folder and sees whether files can be made in it.
     func prepare() throws {
         try Self.makeFolder(path)

@@ -21,13 +21,16 @@ struct RunSummary {
 final class RunReport {
     private let total: Int
     private let messages: Messages
+    /// Whether the run is a part of something that says itself how it went.
+    private let isPart: Bool
     private var succeeded = 0
     private var failed = 0
     private var detectionCount = 0
     private var times = Times()
 
-    init(total: Int, messages: Messages) {
+    init(total: Int, messages: Messages, isPart: Bool = false) {
         self.total = total
+        self.isPart = isPart
         self.messages = messages
     }
 
@@ -63,7 +66,7 @@ final class RunReport {
         let done = succeeded + failed
         if let fatal { messages.error("\(fatal); stopped after \(done) of \(counted(total, "image"))") }
         if isInterrupted { messages.error("interrupted after \(done) of \(counted(total, "image"))") }
-        if done > 0 { messages.note(lastLine(folder)) }
+        if done > 0, !isPart { messages.note(lastLine(folder)) }
         return summary
     }
 

@@ -98,7 +98,7 @@ import Testing
     @Test func interruptedAndGoneOnWith() throws {
         let folder = try Self.folder()
         let arguments =
-            ["train", "--codes", "20", "--codes-use", "2", "--codes-size", "64-80", "--epochs", "2"] + Self.quick
+            ["train", "--codes", "600", "--codes-use", "30", "--codes-size", "64-80", "--epochs", "1"] + Self.quick
         let whole = try Command.run(arguments + ["--output", "whole"], in: folder)
         #expect(whole.status == 0, "\(whole.error)")
 
@@ -119,8 +119,8 @@ import Testing
 
         let nothing = try Command.run(["train", "--resume", "part"], in: folder)
         #expect(nothing.status == 0 && nothing.error.contains("nothing is left to do"))
-        let more = try Command.run(["train", "--resume", "part", "--epochs", "3"], in: folder)
-        #expect(more.status == 0 && more.error.contains("epoch 3/3"), "\(more.error)")
+        let more = try Command.run(["train", "--resume", "part", "--epochs", "2", "--codes", "600"], in: folder)
+        #expect(more.status == 0 && more.error.contains("epoch 2/2"), "\(more.error)")
     }
 
     /// Killed in the middle of its saves: whatever there is, is whole.
@@ -132,26 +132,50 @@ import Testing
                 "--save-every", "0",
             ]
             + Self.quick
-        var steps: [Int] = []
-        for delay in [3, 17, 31, 52, 74] {
-            let first = steps.isEmpty
+        func step() throws -> Int {
+            Int(try WeightFile.open("\(folder.path)/run/checkpoint.safetensors").tensor("optimizer.step").elements[0])
+        }
+        var (before, killedSaves, round) = (0, 0, 0)
+        while round < 4 || (killedSaves == 0 && round < 30) {
             let started = try Command.start(
-                first ? arguments + ["--output", "run"] : ["train", "--resume", "run"], in: folder)
-            if first {
-                Self.waitForFile("\(folder.path)/run/checkpoint.safetensors")
-            } else {
-                // Into the steps that follow the start.
-                usleep(400_000)
-            }
-            usleep(UInt32(delay) * 1000)
+                round == 0 ? arguments + ["--output", "run"] : ["train", "--resume", "run"], in: folder)
+            if round == 0 { Self.waitForFile("\(folder.path)/run/checkpoint.safetensors") }
+            let deadline = Date(timeIntervalSinceNow: 120)
+            while try step() <= before, Date() < deadline { usleep(500) }
+            usleep(UInt32(round * 700))
             kill(started.process.processIdentifier, SIGKILL)
             _ = try started.wait()
+            if folder.files(in: "run").contains(where: { $0.hasPrefix(".unfinished-") }) { killedSaves += 1 }
             let file = try WeightFile.open("\(folder.path)/run/checkpoint.safetensors")
-            let digits = try file.tensor("optimizer.step").elements
-            steps.append(Int(digits[0]))
             for name in file.names { #expect(try file.tensor(name).elements.allSatisfy { $0.isFinite }, "\(name)") }
+            let after = try step()
+            #expect(after > before, "round \(round)")
+            (before, round) = (after, round + 1)
         }
-        #expect(steps == steps.sorted() && steps[0] > 0, "\(steps)")
+        #expect(killedSaves > 0)
+        // What they left is cleared away by the next run.
+        signal(SIGINT, SIG_DFL)
+        let last = try Command.start(["train", "--resume", "run"], in: folder)
+        let deadline = Date(timeIntervalSinceNow: 120)
+        while try step() <= before, Date() < deadline { usleep(500) }
+        kill(last.process.processIdentifier, SIGINT)
+        #expect(try last.wait().status == 130)
+        #expect(!folder.files(in: "run").contains { $0.hasPrefix(".unfinished-") })
+    }
+
+    /// As after Ctrl-C in a validation, or a power cut.
+    @Test func aMissingValidationIsMadeUpFor() throws {
+        let folder = try Self.folder()
+        let arguments = ["train", "--output", "run", "--epochs", "1"] + Self.dataset + Self.judged + Self.quick
+        #expect(try Command.run(arguments, in: folder).status == 0)
+        let lines = try folder.text("run/metrics.jsonl").split(separator: "\n").map { $0 + "\n" }
+        #expect(lines.last?.contains("validation") == true)
+        try folder.add(Array(lines.dropLast().joined().utf8), as: "run/metrics.jsonl")
+        let again = try Command.run(arguments, in: folder)
+        #expect(again.status == 64 && again.error.contains("holds a training already"))
+        let resumed = try Command.run(["train", "--resume", "run"], in: folder)
+        #expect(resumed.status == 0 && resumed.error.contains("AP50"), "\(resumed.error)")
+        #expect(try folder.text("run/metrics.jsonl").split(separator: "\n").count == lines.count)
     }
 
     private static func waitForFile(_ path: String) {
@@ -171,9 +195,24 @@ import Testing
         (["--codes", "10", "--output", "run", "--size", "99", "--max-size", "50"], "--max-size"),
         (["--codes", "10", "--output", "run", "--val-images", "codes/images"], "--val-images needs --val-annotations"),
         (["--resume", "run", "--output", "other"], "leave --output out"),
+        (["--codes", "10", "--output", "run", "--size", "64"], "fewer --queries"),
+        (
+            ["--codes", "10", "--output", "run", "--val-annotations", "foreign.json", "--val-images", "codes"],
+            "objects of 'cat'"
+        ),
+        (
+            ["--codes", "10", "--output", "run", "--val-annotations", "empty.json", "--val-images", "codes"],
+            "found none"
+        ),
     ])
     func wrongCalls(_ arguments: [String], _ message: String) throws {
-        let result = try Command.run(["train"] + arguments, in: Self.folder())
+        let folder = try Self.folder()
+        let image =
+            #"{"images": [{"id": 1, "file_name": "images/000000.jpg"}], "categories": [{"id": 1, "name": "cat"}]"#
+        try folder.add(Array((image + #", "annotations": []}"#).utf8), as: "empty.json")
+        let box = #"{"id": 7, "image_id": 1, "category_id": 1, "bbox": [1, 1, 5, 5]}"#
+        try folder.add(Array((image + #", "annotations": [\#(box)]}"#).utf8), as: "foreign.json")
+        let result = try Command.run(["train"] + arguments, in: folder)
         #expect(result.status == 64, "\(result.error)")
         #expect(result.error.contains(message), "\(result.error)")
     }
@@ -185,6 +224,7 @@ import Testing
         (["--images", "codes", "--annotations", "codes/annotations.json", "--output", "run"], "codes/000000.jpg"),
         (["--images", "codes/images", "--annotations", "broken.json", "--output", "run"], "(id 7)"),
         (["--codes", "10", "--output", "codes/annotations.json"], "codes/annotations.json"),
+        (["--codes", "10", "--output", "run", "--queries", "9000"], "queries"),
     ])
     func whatCannotBeRead(_ arguments: [String], _ message: String) throws {
         let folder = try Self.folder()

@@ -16,6 +16,8 @@ struct DatasetDetection {
     let folder: String
     let decoding: DecodingOptions
     let columns: CategoryColumns
+    /// Whether the run is a part of something that says itself how it went.
+    var isPart = false
 
     /// - Returns: the detections of all images that could be read, and how the run ended.
     func run(_ detector: Detector, _ messages: Messages) -> (results: [DetectionResult], summary: RunSummary) {
@@ -25,7 +27,7 @@ struct DatasetDetection {
         let pipeline = Pipeline(
             detector: detector, plan: plan, inputs: dataset.images.map { Self.input($0, in: folder) },
             imageIDs: dataset.images.map(\.id))
-        let collector = ResultCollector(dataset: dataset, columns: columns, messages: messages)
+        let collector = ResultCollector(dataset: dataset, columns: columns, messages: messages, isPart: isPart)
         collector.begin()
         let summary = pipeline.run(collector)
         return (collector.results, summary)

@@ -19,12 +19,13 @@ final class ResultCollector: ResultSink {
     private var otherSizeCount = 0
     private var firstOtherSize = ""
 
-    init(dataset: Dataset, columns: CategoryColumns, messages: Messages) {
+    /// - Parameter isPart: whether the run is a part of something that says itself how it went.
+    init(dataset: Dataset, columns: CategoryColumns, messages: Messages, isPart: Bool) {
         images = dataset.images
         objectCounts = Dictionary(dataset.annotations.map { ($0.imageID, 1) }, uniquingKeysWith: +)
         self.columns = columns
         self.messages = messages
-        report = RunReport(total: dataset.images.count, messages: messages)
+        report = RunReport(total: dataset.images.count, messages: messages, isPart: isPart)
     }
 
     /// Before the first result.

@@ -13,11 +13,13 @@ final class CodeSamples: SampleSource {
     let classNames = CodeKind.allCases.map(\.rawValue)
     private let generator: CodeImageGenerator
     private let useCount: Int
+    /// Images in a block; they stay in memory.
+    private let blockSize: Int
     /// Images of the blocks in use, by number.
     private let images = Mutex<[Int: LabelledImage]>([:])
 
-    /// Images in a block; they stay in memory.
-    private static let blockSize = 256
+    /// Bytes that the images of two blocks, the one in use and the one before, may take.
+    private static let memory = 1 << 30
 
     /// - Parameters:
     ///   - sampleCount: samples that are called an epoch.
@@ -26,12 +28,17 @@ final class CodeSamples: SampleSource {
         self.generator = generator
         self.sampleCount = sampleCount
         self.useCount = useCount
+        let side = generator.options.longerSide.upperBound
+        blockSize = min(max(Self.memory / (2 * side * side * 3), 16), 256)
     }
 
     func sample(epoch: Int, position: Int) throws -> LabelledImage {
         let sample = epoch * sampleCount + position
-        let block = sample / (Self.blockSize * useCount)
-        let number = block * Self.blockSize + sample % Self.blockSize
+        let (use, place) = sample.quotientAndRemainder(dividingBy: blockSize)
+        let block = use / useCount
+        // In another order at each use, so that other images share a batch.
+        let order = Permutation(count: blockSize, seed: UInt64(bitPattern: Int64(use)))
+        let number = block * blockSize + order[place]
         if let known = images.withLock({ $0[number] }) { return known }
         let (image, annotations) = try generator.image(number)
         let made = LabelledImage(
@@ -43,8 +50,8 @@ final class CodeSamples: SampleSource {
             images.withLock { images in
                 images[number] = made
                 // Other threads may still be at the end of the block before.
-                if images.count > 2 * Self.blockSize {
-                    images = images.filter { $0.key >= (block - 1) * Self.blockSize }
+                if images.count > 2 * blockSize {
+                    images = images.filter { $0.key >= (block - 1) * blockSize }
                 }
             }
         }

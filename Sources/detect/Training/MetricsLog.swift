@@ -25,8 +25,8 @@ struct MetricsError: DiagnosedError, Equatable {
 }
 
 extension TrainingMetrics {
-    /// A line for every 50 of some ten million steps.
-    static let maximumByteCount = 1 << 28
+    /// A line for every 20 of some thirty million steps.
+    static let maximumByteCount = 1 << 30
 
     /// Reads `metrics.jsonl`. Its last line may be damaged or unfinished, as a power cut leaves it, and is then left out.
     ///

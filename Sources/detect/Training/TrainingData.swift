@@ -11,6 +11,9 @@ struct TrainingData {
     let validation: Validation?
     let warnings: [String]
 
+    /// Keeps the images to learn from apart from those that `detect synthesize` makes with the same seed, to judge with.
+    private static let codesSeed: UInt64 = 0x6C65_6172_6E00_0000
+
     /// Reads the annotation files and looks whether all images are there; opens none.
     ///
     /// - Throws: ``UsageError``; the libraries' errors about the files.
@@ -30,7 +33,8 @@ struct TrainingData {
             let use = try PredictOptions.number(arguments.codesUse, "--codes-use", 1...1000)
             let sides = try SynthesizeCommand.sides(arguments.codesSize, "--codes-size")
             source = CodeSamples(
-                CodeImageGenerator(seed: seed, options: .init(longerSide: sides)), sampleCount: count, useCount: use)
+                CodeImageGenerator(seed: seed ^ Self.codesSeed, options: .init(longerSide: sides)), sampleCount: count,
+                useCount: use)
         case (_, _, _?): throw UsageError("train: --codes takes the place of --images and --annotations")
         case (nil, nil, nil):
             throw UsageError("train: expected --images and --annotations, or --codes; found none")

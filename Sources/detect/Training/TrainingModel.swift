@@ -26,7 +26,9 @@ struct TrainingModel {
             json: notes[key] ?? "", origin: checkpoint.path, key: "metadata '\(key)'")
         startsFromNothing = notes[TrainingSession.Note.begunWithNothing] == "true"
         initial = nil
-        preprocessing = nil
+        preprocessing = try Preprocessing(
+            json: notes[TrainingSession.Note.preprocessing] ?? "", origin: checkpoint.path,
+            key: "metadata '\(TrainingSession.Note.preprocessing)'")
         warnings = []
     }
 
@@ -62,12 +64,13 @@ struct TrainingModel {
             throw UsageError("--num-classes \(configuration.classes): the data has \(classCount) classes")
         }
         try Self.apply(arguments, to: &configuration)
+        let origin = arguments.weights ?? arguments.backbone ?? "the options"
+        try configuration.requireWithinLimits(origin: origin, queriesOrigin: origin)
         self.configuration = configuration
         startsFromNothing = source == nil
         if let source {
-            let initial = try InitialParameters(configuration, seed: seed, completing: Self.opened(source))
-            try Self.requireWholeBackbone(initial, of: source)
-            self.initial = initial
+            try Self.requireWholeBackbone(of: configuration, in: source)
+            initial = try InitialParameters(configuration, seed: seed, completing: Self.opened(source))
         } else {
             initial = try InitialParameters(configuration, seed: seed)
         }
@@ -76,13 +79,16 @@ struct TrainingModel {
     /// A backbone of another kind, such as a ResNeXt, would lend some of its tensors, and the rest would be random.
     ///
     /// - Throws: `CheckpointError` with the first tensor that the file has not, or in another shape.
-    private static func requireWholeBackbone(_ initial: InitialParameters, of source: any TensorSource) throws {
-        guard let missing = initial.initialized.first(where: { $0.name.hasPrefix("backbone.") }) else { return }
-        guard let found = source.shape(of: missing.name) else {
-            throw CheckpointError.missingTensor(path: source.origin, name: missing.name, expected: missing.shape)
+    private static func requireWholeBackbone(of configuration: Configuration, in source: any TensorSource) throws {
+        for tensor in configuration.tensors where tensor.name.hasPrefix("backbone.") {
+            guard let found = source.shape(of: tensor.name) else {
+                throw CheckpointError.missingTensor(path: source.origin, name: tensor.name, expected: tensor.shape)
+            }
+            guard found == tensor.shape else {
+                throw CheckpointError.wrongShape(
+                    path: source.origin, name: tensor.name, expected: tensor.shape, found: found)
+            }
         }
-        throw CheckpointError.wrongShape(
-            path: source.origin, name: missing.name, expected: missing.shape, found: found)
     }
 
     private static func opened(_ source: any TensorSource) throws -> TensorDictionary {
@@ -99,7 +105,7 @@ struct TrainingModel {
                 throw UsageError(
                     "--width: expected a multiple of 32 and of \(configuration.heads) heads, found \(width)")
             }
-            configuration.feedForwardWidth = configuration.feedForwardWidth / configuration.modelWidth * width
+            configuration.feedForwardWidth = max(1, configuration.feedForwardWidth * width / configuration.modelWidth)
             configuration.modelWidth = width
         }
         if let layers = try number(arguments.encoderLayers, "--encoder-layers", 1...100) {

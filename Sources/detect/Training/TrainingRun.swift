@@ -48,17 +48,19 @@ final class TrainingRun {
         for warning in model.warnings { messages.warning(warning) }
         begunWithNothing = model.startsFromNothing
         preprocessing = try Self.preprocessing(arguments.augmentation, stated: model.preprocessing)
+        try Self.requireRoomForQueries(model.configuration, plan.augmentation(preprocessing))
         stepsPerEpoch = BatchLoader.stepsPerEpoch(data.source, batchSize: plan.batchSize)
         let options = plan.trainerOptions(
             arguments.model, startsFromNothing: model.startsFromNothing, steps: plan.epochs * stepsPerEpoch)
         try session.folder.prepare()
+        session.folder.removeUnfinished()
         let metrics = try session.folder.place(for: TrainingFiles.metrics)
         if let checkpoint = session.checkpoint {
-            try session.requireSameClasses(data.source.classNames)
+            try session.requireSameClasses(data.source.classNames, model.configuration)
             trainer = try Trainer(resuming: checkpoint, configuration: model.configuration, options: options)
             best = session.best
             log = try MetricsLog(resuming: metrics, afterStep: trainer.stepCount)
-            clock.earlier = log.metrics.steps.last?.seconds ?? 0
+            clock.earlier = session.seconds
         } else {
             for line in model.description { messages.note(line) }
             trainer = Trainer(
@@ -67,19 +69,29 @@ final class TrainingRun {
         }
     }
 
+    /// - Parameter stated: what the weights, or the training that goes on, say.
     private static func preprocessing(
         _ arguments: AugmentationArguments, stated: Preprocessing?
     ) throws -> Preprocessing {
         let size = try arguments.size.map { try PredictOptions.number($0, "--size", 32...4096) }
-        let shorter = size ?? stated?.shorterSide ?? 480
-        let usual = size == nil ? stated?.longestSide : nil
-        let longest =
-            try arguments.maxSize.map { try PredictOptions.number($0, "--max-size", 32...8192) } ?? usual
-            ?? shorter * 5 / 3
-        guard shorter <= longest else {
-            throw UsageError("--size \(shorter) is above --max-size \(longest); give a larger --max-size, too")
-        }
-        return Preprocessing(shorterSide: shorter, longestSide: longest)
+        let longest = try arguments.maxSize.map { try PredictOptions.number($0, "--max-size", 32...8192) }
+        // Photos of 3:5 and wider are rare.
+        let usual = size.map { min($0 * 5 / 3, 8192) }
+        return try ModelOptions.Sides(shorter: size, longest: longest ?? usual)
+            .preprocessing(stated: stated ?? Preprocessing(shorterSide: 480, longestSide: 800))
+    }
+
+    /// A two-stage model chooses its queries among the locations of an image's feature maps.
+    ///
+    /// - Throws: ``UsageError`` when square images can have too few.
+    private static func requireRoomForQueries(_ configuration: Configuration, _ augmentation: Augmentation) throws {
+        guard configuration.twoStage, let side = augmentation.shorterSides.min() else { return }
+        let locations = configuration.locationCount(height: side, width: side)
+        guard locations < configuration.queries else { return }
+        throw UsageError(
+            "--size: images of \(side)x\(side), the smallest that augmentation makes of square ones, have \(locations)"
+                + " locations for \(configuration.queries) queries; give a larger --size, fewer --queries, or --augment none"
+        )
     }
 
     // MARK: - The loop
@@ -109,9 +121,8 @@ final class TrainingRun {
             firstStep: trainer.stepCount
         ) { augmentation($0, seed: $1) }
         defer { loader.cancel() }
-        let progress = messages
         func beginProgress() {
-            progress.beginProgress(of: steps * plan.batchSize, after: trainer.stepCount * plan.batchSize)
+            messages.beginProgress(of: steps * plan.batchSize, after: trainer.stepCount * plan.batchSize)
         }
         if lacksValidation { try endEpoch() }
         beginProgress()
@@ -127,7 +138,7 @@ final class TrainingRun {
                 try save()
             }
         }
-        if Interruption.isRequested { return try interrupted() }
+        if Interruption.isRequested, lacksValidation { return try interrupted() }
         messages.endProgress()
         messages.note("the best weights are in \(try session.folder.place(for: TrainingFiles.best))")
         return ExitStatus.success.rawValue
@@ -157,14 +168,16 @@ final class TrainingRun {
         }
         let report = try trainer.step(batch)
         means.add(report, images: batch.imageCount)
-        if trainer.stepCount % stepsPerEpoch == 0 || means.isDue { try logSteps(report) }
+        if means.isDue { try logSteps() }
     }
 
-    private func logSteps(_ report: Trainer.StepReport) throws {
+    /// Writes the means of the steps since the last line; nothing if there were none.
+    private func logSteps() throws {
+        guard let factor = means.learningRateFactor else { return }
         try log.append(
             means.metrics(
                 step: trainer.stepCount, epoch: Double(trainer.stepCount) / Double(stepsPerEpoch),
-                learningRate: plan.learningRate * report.learningRateFactor, seconds: clock.seconds))
+                learningRate: plan.learningRate * factor, seconds: clock.seconds))
         means = StepMeans()
     }
 
@@ -172,6 +185,9 @@ final class TrainingRun {
 
     private func endEpoch() throws {
         let epoch = trainer.stepCount / stepsPerEpoch
+        // First of all: whatever goes wrong below, a later run begins with it again.
+        try save()
+        let formerBest = best
         var line = "epoch \(epoch)/\(plan.epochs): loss \(decimal(log.metrics.steps.last?.loss ?? 0, 3))"
         if let validation = data.validation {
             if isValidated(epoch) { line += try validate(validation, epoch: epoch) ?? "" }
@@ -179,7 +195,7 @@ final class TrainingRun {
             try writeModel(TrainingFiles.best)
         }
         try writeModel(TrainingFiles.last)
-        try save()
+        if best != formerBest { try save() }
         try drawCurves()
         messages.note(line + ", \(ProgressBar.duration(clock.seconds)) so far")
     }
@@ -190,9 +206,8 @@ final class TrainingRun {
             try DeformableDETR(
                 WeightCursor(trainer.bestParameters), configuration: trainer.configuration),
             classNames: data.source.classNames, preprocessing: preprocessing, threads: plan.threads)
-        let quiet = Messages(level: .quiet, color: .never)
         let start = clock.seconds
-        guard let evaluation = try validation.evaluate(detector, quiet) else { return nil }
+        guard let evaluation = try validation.evaluate(detector, messages) else { return nil }
         let precision = evaluation.statistics[0]
         let isBest = best.map { precision > $0 } ?? true
         try log.append(
@@ -203,7 +218,7 @@ final class TrainingRun {
             best = precision
             try writeModel(TrainingFiles.best)
         }
-        let sheet = try validation.sheet(
+        let sheet = validation.sheet(
             detector, title: "epoch \(epoch)", count: Self.sheetImages, threshold: Self.sheetThreshold)
         try sheet.write(to: session.folder.place(for: TrainingFiles.sheet))
         let text = "AP \(decimal(precision, 3)), AP50 \(decimal(evaluation.statistics[1], 3))"
@@ -220,11 +235,13 @@ final class TrainingRun {
     }
 
     private func save() throws {
+        try logSteps()
         try trainer.save(
             to: session.folder.place(for: TrainingFiles.checkpoint),
             notes: session.notes(
                 configuration: trainer.configuration, preprocessing: preprocessing,
-                begunWithNothing: begunWithNothing, classNames: data.source.classNames, best: best))
+                begunWithNothing: begunWithNothing, classNames: data.source.classNames, best: best,
+                seconds: clock.seconds))
         clock.markSave()
     }
 

@@ -23,6 +23,8 @@ struct TrainingSession {
         static let classNames = "class_names"
         static let begunWithNothing = "begun_with_nothing"
         static let best = "best"
+        static let preprocessing = "preprocessing"
+        static let seconds = "seconds"
     }
 
     /// - Parameter command: as it was called.
@@ -38,7 +40,7 @@ struct TrainingSession {
             words = given
             checkpoint = nil
             notes = [:]
-            folder = OutputFolder(path: output, protected: [])
+            folder = try Self.outputFolder(output, command)
             let earlier = FilePath(output).appending(Array(TrainingFiles.checkpoint.utf8))
             guard (try? FileStatus(of: earlier)) == nil else {
                 throw UsageError(
@@ -50,7 +52,6 @@ struct TrainingSession {
         guard command.result.output == nil else {
             throw UsageError("train: --resume goes on in its own folder; leave --output out")
         }
-        folder = OutputFolder(path: resumed, protected: [])
         let path = FilePath(resumed).appending(Array(TrainingFiles.checkpoint.utf8)).text
         let checkpoint = try WeightFile.open(path)
         notes = try Trainer.notes(of: checkpoint)
@@ -62,6 +63,20 @@ struct TrainingSession {
         } catch {
             throw UsageError("train: \(TrainCommand.message(for: error)) (with the options of \(path))")
         }
+        folder = try Self.outputFolder(resumed, arguments)
+    }
+
+    /// The folder, in which nothing that the training reads may be replaced.
+    ///
+    /// - Throws: ``UsageError`` when a file of the training has the name of one that it reads.
+    private static func outputFolder(_ path: String, _ arguments: TrainCommand) throws -> OutputFolder {
+        let data = arguments.data
+        let read = [data.annotations, data.valAnnotations, arguments.model.weights, arguments.model.backbone]
+        // What is not there is reported where it is read.
+        let identities = read.compactMap { path in path.flatMap { try? FileStatus(of: FilePath($0)).identity } }
+        let folder = OutputFolder(path: path, protected: Set(identities))
+        try folder.check(TrainingFiles.all)
+        return folder
     }
 
     private static func words(in notes: [String: String], _ path: String) throws -> [String] {
@@ -85,14 +100,12 @@ struct TrainingSession {
     /// What a checkpoint is saved with.
     func notes(
         configuration: Configuration, preprocessing: Preprocessing, begunWithNothing: Bool, classNames: [String],
-        best: Double?
+        best: Double?, seconds: Double
     ) throws -> [String: String] {
-        // The sizes may come from weights that later are not there.
-        let sides = [
-            ("--size", preprocessing.shorterSide), ("--max-size", preprocessing.longestSide),
-        ].flatMap { option, value in words.contains { $0.hasPrefix(option) } ? [] : [option, "\(value)"] }
         var notes = [
-            Note.words: JSONText.array((words + sides).map(JSONValue.quoted)),
+            Note.words: JSONText.array(words.map(JSONValue.quoted)),
+            Note.preprocessing: preprocessing.json,
+            Note.seconds: "\(seconds)",
             Note.configuration: try configuration.json(),
             Note.begunWithNothing: "\(begunWithNothing)",
             Note.classNames: JSONText.array(classNames.map(JSONValue.quoted)),
@@ -101,13 +114,17 @@ struct TrainingSession {
         return notes
     }
 
+    /// How long the training had run when the checkpoint was saved.
+    var seconds: Double { notes[Note.seconds].flatMap(Double.init) ?? 0 }
+
     /// The best AP before the checkpoint was saved; nil when there was none.
     var best: Double? { notes[Note.best].flatMap(Double.init) }
 
-    /// - Throws: ``UsageError`` when the training's data now has other classes than it had.
-    func requireSameClasses(_ classNames: [String]) throws {
+    /// - Throws: ``UsageError`` when the training's data now has other classes than it had, or more than the model.
+    func requireSameClasses(_ classNames: [String], _ configuration: Configuration) throws {
         let found = JSONText.array(classNames.map(JSONValue.quoted))
-        guard let saved = notes[Note.classNames], saved != found else { return }
+        let saved = notes[Note.classNames] ?? "[]"
+        guard saved != found || classNames.count > configuration.classes else { return }
         throw UsageError(
             "train: the training in \(folder.path) is of the classes \(saved), but its data now has \(found)")
     }
@@ -136,4 +153,6 @@ enum TrainingFiles {
     static let metrics = "metrics.jsonl"
     static let curves = "curves.png"
     static let sheet = "validation.jpg"
+
+    static let all = [checkpoint, best, last, metrics, curves, sheet]
 }

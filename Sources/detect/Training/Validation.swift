@@ -13,9 +13,10 @@ struct Validation {
     private let folder: String
     private let decoding: DecodingOptions
     private let classNames: [String]
+    private let columns: CategoryColumns
 
     /// - Parameter classNames: of the training's data, by column.
-    /// - Throws: the libraries' errors about the files.
+    /// - Throws: ``UsageError`` for a file that nothing can be judged with; the libraries' errors about the files.
     init(annotations: String, folder: String, decoding: DecodingOptions, classNames: [String]) throws {
         dataset = try Dataset(contentsOf: annotations)
         self.annotations = annotations
@@ -27,13 +28,29 @@ struct Validation {
             dataset: dataset, annotations: annotations, folder: folder,
             options: .init(seed: 0, decoding: decoding))
         try samples.checkFiles()
-        _ = try columns(path: "the training data")
+        try Self.requireKnownObjects(in: dataset, annotations, classNames)
+        columns = try CategoryColumns(
+            classNames: classNames, classCount: classNames.count, categories: dataset.categories,
+            weights: "the training data", annotations: annotations)
     }
 
-    private func columns(path: String) throws -> CategoryColumns {
-        try CategoryColumns(
-            classNames: classNames, classCount: classNames.count, categories: dataset.categories, weights: path,
-            annotations: annotations)
+    /// Scores mean something where there is something to find, and all of it could be found.
+    ///
+    /// - Throws: ``UsageError``.
+    private static func requireKnownObjects(
+        in dataset: Dataset, _ annotations: String, _ classNames: [String]
+    ) throws {
+        let counted = Set(dataset.annotations.filter { !$0.isCrowd }.map(\.categoryID))
+        guard !counted.isEmpty else {
+            throw UsageError("--val-annotations \(annotations): expected objects to find, found none")
+        }
+        let known = Set(classNames.map { $0.lowercased() })
+        let foreign = dataset.categories.first { counted.contains($0.id) && !known.contains($0.name.lowercased()) }
+        if let foreign {
+            throw UsageError(
+                "--val-annotations \(annotations): has objects of '\(foreign.name)' (category \(foreign.id)), which the"
+                    + " training data has not; its classes are \(classNames.map { "'\($0)'" }.joined(separator: ", "))")
+        }
     }
 
     /// Detects in all images and compares.
@@ -41,26 +58,28 @@ struct Validation {
     /// - Returns: nil when a signal ended it before its time.
     /// - Throws: when no image could be read.
     func evaluate(_ detector: Detector, _ messages: Messages) throws -> BoxEvaluation? {
-        let (results, summary) = try DatasetDetection(
-            dataset: dataset, folder: folder, decoding: decoding, columns: columns(path: "the training data")
+        let (results, summary) = DatasetDetection(
+            dataset: dataset, folder: folder, decoding: decoding, columns: columns, isPart: true
         ).run(detector, messages)
         if Interruption.isRequested { return nil }
-        if let fatal = summary.fatal { throw fatal }
+        guard summary.succeeded > 0 else {
+            throw Failure(code: "no_input", "\(annotations): none of its images in \(folder) could be read any more")
+        }
         return BoxEvaluation(of: results, against: dataset)
     }
 
     /// A picture of what is found in some images.
-    func sheet(_ detector: Detector, title: String, count: Int, threshold: Float) throws -> Image {
+    func sheet(_ detector: Detector, title: String, count: Int, threshold: Float) -> Image {
         var sheet = ValidationSheet(title: title, classNames: classNames)
         // Spread over the dataset, and always the same ones.
         let step = max(1, dataset.images.count / count)
-        let columns = try columns(path: "the training data")
         let byCategory = Dictionary(
             classNames.indices.compactMap { column in columns[column].map { ($0, column) } }
         ) { first, _ in first }
         for image in stride(from: 0, to: dataset.images.count, by: step).prefix(count).map({ dataset.images[$0] }) {
             guard let path = try? image.path(in: folder),
-                let pixels = try? Image(contentsOf: path, options: decoding)
+                let pixels = try? Image(contentsOf: path, options: decoding),
+                let detections = try? detector.detect(in: pixels, threshold: threshold)
             else { continue }
             let truth = dataset.annotations.filter { $0.imageID == image.id && !$0.isCrowd }.compactMap { annotation in
                 byCategory[annotation.categoryID].map {
@@ -68,8 +87,7 @@ struct Validation {
                 }
             }
             sheet.add(
-                image.fileName ?? "\(image.id)", image: pixels, truth: truth,
-                detections: try detector.detect(in: pixels, threshold: threshold))
+                image.fileName ?? "\(image.id)", image: pixels, truth: truth, detections: detections)
         }
         return sheet.image
     }
