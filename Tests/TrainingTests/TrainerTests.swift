@@ -90,7 +90,7 @@ import Training
             #expect(one.loss == other.loss && one.gradientNorm == other.gradientNorm)
         }
         Self.expectEqual(whole.parameters, resumed.parameters, "weights")
-        Self.expectEqual(whole.bestParameters, resumed.bestParameters, "running mean")
+        Self.expectEqual(whole.averagedParameters, resumed.averagedParameters, "running mean")
         Self.expectEqual(whole.optimizer.state, resumed.optimizer.state, "optimiser")
     }
 
@@ -151,7 +151,7 @@ import Training
         let path = "\(folder.path)/w.bin"
         let size = Preprocessing(shorterSide: 96, longestSide: 160)
         try ModelFile.write(
-            trainer.bestParameters, configuration: trainer.configuration, classNames: ["red", nil, "blue"],
+            trainer.averagedParameters, configuration: trainer.configuration, classNames: ["red", nil, "blue"],
             preprocessing: size, to: path)
         let file = try ModelFile.open(path)
         #expect(file.preprocessing == size && file.configuration == trainer.configuration)
