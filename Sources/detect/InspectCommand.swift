@@ -51,7 +51,8 @@ struct InspectCommand: RunnableCommand {
             ("parameters", grouped(model.parameterCount)),
             (
                 "input size",
-                model.preprocessing.map { "shorter side \($0.shorterSide), longer at most \($0.longestSide)" } ?? "not stated"
+                model.preprocessing.map { "shorter side \($0.shorterSide), longer at most \($0.longestSide)" }
+                    ?? "not stated"
             ),
             (
                 "classes",
