@@ -1,4 +1,4 @@
-// How large a model may be. What a file says of its sizes is checked here before anything is computed or allocated from it.
+// How large a model may be. What a file or a caller says of its sizes is checked here before anything is computed or allocated from it.
 
 import Checkpoint
 import DeformableAttention
@@ -26,8 +26,8 @@ extension Configuration {
     /// Compares every size with its limit.
     ///
     /// - Parameters:
-    ///   - origin: the file that says the sizes.
-    ///   - queriesOrigin: the file that says the number of queries.
+    ///   - origin: what errors call the place that says the sizes: a file's path.
+    ///   - queriesOrigin: what errors call the place that says the number of queries.
     /// - Throws: ``CheckpointError/configuration(path:key:expected:found:)`` for the first that is beyond.
     package func requireWithinLimits(origin: String, queriesOrigin: String) throws {
         func error(_ key: String, _ expected: String, _ found: String, in path: String) -> CheckpointError {

@@ -150,7 +150,7 @@ public struct ModelFile: Sendable {
     /// - Throws: ``FileError``; ``CheckpointError`` when weights are damaged or not finite.
     public func write(to path: String, classNames: [String?]? = nil, allowsNonfinite: Bool = false) throws {
         try Self.write(
-            cursor(allowsNonfinite: allowsNonfinite), origin: file.path, configuration: configuration,
+            cursor(allowsNonfinite: allowsNonfinite), configuration: configuration,
             classNames: classNames ?? self.classNames, preprocessing: preprocessing, to: path)
     }
 
@@ -166,41 +166,18 @@ public struct ModelFile: Sendable {
         preprocessing: Preprocessing?, to path: String
     ) throws {
         try write(
-            WeightCursor(parameters), origin: parameters.origin, configuration: configuration, classNames: classNames,
+            WeightCursor(parameters), configuration: configuration, classNames: classNames,
             preprocessing: preprocessing, to: path)
     }
 
     private static func write(
-        _ cursor: WeightCursor, origin: String, configuration: Configuration, classNames: [String?],
-        preprocessing: Preprocessing?, to path: String
+        _ cursor: WeightCursor, configuration: Configuration, classNames: [String?], preprocessing: Preprocessing?,
+        to path: String
     ) throws {
         let metadata = ModelMetadata(
             configuration: configuration, classNames: classNames, preprocessing: preprocessing)
-        let checked = CheckedTensors(cursor: cursor, origin: origin, tensors: configuration.tensors)
+        // In the network's order.
+        let checked = CheckedTensors(cursor, tensors: configuration.tensors.map { ($0.name, $0.shape) })
         try SafetensorsWriter.write(checked, to: path, metadata: metadata.strings(), alignment: 64)
-    }
-}
-
-/// The model's tensors in the network's order, each checked as a layer would.
-private struct CheckedTensors: TensorSource {
-    let cursor: WeightCursor
-    let origin: String
-    let names: [String]
-    private let shapes: [String: Shape]
-
-    init(cursor: WeightCursor, origin: String, tensors: [Configuration.TensorDescription]) {
-        self.cursor = cursor
-        self.origin = origin
-        names = tensors.map(\.name)
-        shapes = Dictionary(tensors.map { ($0.name, $0.shape) }) { first, _ in first }
-    }
-
-    func shape(of name: String) -> Shape? { shapes[name] }
-
-    func tensor(_ name: String) throws -> Tensor {
-        guard let shape = shapes[name] else {
-            throw CheckpointError.missingTensor(path: origin, name: name, expected: nil)
-        }
-        return try cursor.tensor(name, shape)
     }
 }

@@ -50,6 +50,13 @@ package struct PixelRectangle: Sendable, Hashable {
         self.bottom = bottom
     }
 
+    package init(left: Int = 0, top: Int = 0, width: Int, height: Int) {
+        self.init(left: left, top: top, right: left + width, bottom: top + height)
+    }
+
+    package var width: Int { right - left }
+    package var height: Int { bottom - top }
+
     package func intersection(_ other: PixelRectangle) -> PixelRectangle? {
         let common = PixelRectangle(
             left: max(left, other.left), top: max(top, other.top), right: min(right, other.right),

@@ -11,7 +11,8 @@ public final class BatchLoader: @unchecked Sendable {
 
     /// What a step gets.
     public struct Step: Sendable {
-        /// nil when no sample could be read.
+        /// The step's samples without those that could not be read. If none could be, the next ones of the epoch that can be,
+        /// beginning anew after its last; nil when the whole epoch has none.
         public let batch: TrainingBatch?
         /// Why samples are missing from the batch.
         public let problems: [any Error]
@@ -114,26 +115,40 @@ public final class BatchLoader: @unchecked Sendable {
 
     /// A thread's life. It holds the loader only while it works, so that a loader that nobody uses any more ends its threads.
     private static func work(_ loader: () -> BatchLoader?) {
-        while let step = loader()?.takeUp() {
-            guard let number = step.number else { continue }
-            // The pool of threads belongs to the network.
-            let made = Parallel.withThreadCount(1) { loader()?.make(number) }
-            guard let made, let loader = loader() else { return }
-            loader.finish(number, made)
+        while true {
+            switch loader()?.takeUp() ?? .end {
+            case .make(let number):
+                // The pool of threads belongs to the network.
+                let made = Parallel.withThreadCount(1) { loader()?.make(number) }
+                guard let made, let loader = loader() else { return }
+                loader.finish(number, made)
+            case .wait: continue
+            case .end: return
+            }
         }
     }
 
-    /// The number of a step to make, or nil in it after a short wait without room; nil when there is nothing more to do.
-    private func takeUp() -> (number: Int?, Void)? {
+    /// What a thread does next.
+    private enum Work {
+        /// The step of that number.
+        case make(Int)
+        /// Ask again: a moment passed without room for another batch.
+        case wait
+        /// Nobody wants batches any more.
+        case end
+    }
+
+    /// Takes a step's number, or waits a moment for room.
+    private func takeUp() -> Work {
         condition.lock()
         defer { condition.unlock() }
-        if isCancelled { return nil }
+        if isCancelled { return .end }
         if nextToMake - nextToTake >= options.lead {
             _ = condition.wait(until: Date(timeIntervalSinceNow: 0.5))
-            return (nil, ())
+            return .wait
         }
         defer { nextToMake += 1 }
-        return (nextToMake, ())
+        return .make(nextToMake)
     }
 
     private func finish(_ number: Int, _ step: Step) {
@@ -143,17 +158,28 @@ public final class BatchLoader: @unchecked Sendable {
         condition.unlock()
     }
 
+    private var isOver: Bool { condition.withLock { isCancelled } }
+
     private func make(_ step: Int) -> Step {
         let (epoch, stepInEpoch) = step.quotientAndRemainder(dividingBy: stepsPerEpoch)
         var samples: [LabelledImage] = []
         var problems: [any Error] = []
-        let start = stepInEpoch * options.batchSize
-        for position in start..<min(start + options.batchSize, source.sampleCount) {
+        func read(_ position: Int) {
             do {
                 let sample = try source.sample(epoch: epoch, position: position)
                 samples.append(augment(sample, SeededGenerator.mixed(options.seed, epoch, position)))
             } catch {
                 problems.append(error)
+            }
+        }
+        let start = stepInEpoch * options.batchSize
+        let count = min(options.batchSize, source.sampleCount - start)
+        for position in start..<start + count { read(position) }
+        if samples.isEmpty {
+            // A training goes on past a stretch of damaged files, and in the same way when it is resumed there.
+            var others = (count..<source.sampleCount).makeIterator()
+            while samples.count < count, !isOver, let offset = others.next() {
+                read((start + offset) % source.sampleCount)
             }
         }
         return Step(

@@ -4,12 +4,6 @@ import Foundation
 import Images
 import Tensors
 
-#if canImport(Glibc)
-    import Glibc
-#else
-    import Darwin
-#endif
-
 /// The images of a folder with the boxes of a COCO annotation file, in another order every epoch.
 ///
 /// Crowds never become objects: nobody knows which box a detector should find in one. Nor do boxes without area inside their
@@ -165,12 +159,14 @@ public struct FolderSamples: SampleSource {
     }
 
     private static func problem(ofFileAt path: String) -> FileError? {
-        var status = stat()
-        guard stat(path, &status) == 0 else { return FileError(path: path, action: "open", systemCode: errno) }
-        switch status.st_mode & S_IFMT {
-        case S_IFREG: return nil
-        case S_IFDIR: return FileError(path: path, action: "read", systemCode: EISDIR)
-        default: return FileError(path: path, action: "read", systemCode: EINVAL)
+        do throws(FileError) {
+            switch try FileStatus(of: path, text: path).kind {
+            case .regular: return nil
+            case .folder: return FileError(path: path, action: "read", systemCode: EISDIR)
+            case .other, .link: return FileError(path: path, action: "read", systemCode: EINVAL)
+            }
+        } catch {
+            return error
         }
     }
 

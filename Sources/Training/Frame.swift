@@ -3,23 +3,10 @@
 import Boxes
 import Images
 
-/// Whole pixels of an image.
-struct PixelRectangle: Hashable {
-    var left: Int
-    var top: Int
-    var width: Int
-    var height: Int
-
-    init(left: Int = 0, top: Int = 0, width: Int, height: Int) {
-        self.left = left
-        self.top = top
-        self.width = width
-        self.height = height
-    }
-
+extension PixelRectangle {
     /// Sides below 2^24, as images have, are exact.
     var box: CornerBox {
-        CornerBox(xMin: Float(left), yMin: Float(top), xMax: Float(left + width), yMax: Float(top + height))
+        CornerBox(xMin: Float(left), yMin: Float(top), xMax: Float(right), yMax: Float(bottom))
     }
 }
 
@@ -44,8 +31,8 @@ struct Frame: Hashable {
     func callAsFunction(_ image: Image) -> Image {
         let whole = PixelRectangle(width: image.width, height: image.height)
         precondition(
-            source.left >= 0 && source.top >= 0 && source.left + source.width <= image.width
-                && source.top + source.height <= image.height, "\(source) of \(whole)")
+            source.left >= 0 && source.top >= 0 && source.right <= image.width && source.bottom <= image.height,
+            "\(source) of \(whole)")
         guard let part = source == whole ? image : image.cropped(to: source.box) else {
             preconditionFailure("\(source) of \(whole) is empty")
         }
@@ -65,7 +52,7 @@ struct Frame: Hashable {
             }
             pixels += emptyRow[..<(target.left * 3)]
             pixels += image.pixels[(line * target.width * 3)..<((line + 1) * target.width * 3)]
-            pixels += emptyRow[((target.left + target.width) * 3)...]
+            pixels += emptyRow[(target.right * 3)...]
         }
         return Image(width: width, height: height, pixels: pixels)
     }

@@ -16,16 +16,19 @@ extension Trainer {
     /// - Parameters:
     ///   - path: a reader sees the old file or the whole new one, whatever happens meanwhile.
     ///   - notes: kept as they are: what else resuming needs.
-    /// - Throws: `FileError`; `CheckpointError` when a weight is not finite.
+    /// - Throws: `FileError`; `CheckpointError` when a weight, a mean or a moment is not finite: nobody could resume from it, and
+    ///   the old file stays.
     public func save(to path: String, notes: [String: String] = [:]) throws {
-        var tensors = optimizer.state
+        var tensors = TensorDictionary(origin: "the training")
         func add(_ prefix: String, _ source: TensorDictionary) {
             for name in source.names { tensors[prefix + name] = source[name] }
         }
+        add("", optimizer.state)
         add(Self.weightPrefix, parameters)
         if let average { add(Self.averagePrefix, average.average) }
         try SafetensorsWriter.write(
-            tensors, to: path, metadata: notes.merging([Self.versionKey: Self.version]) { _, version in version })
+            CheckedTensors(tensors), to: path,
+            metadata: notes.merging([Self.versionKey: Self.version]) { _, version in version })
     }
 
     /// The strings that a checkpoint was saved with.

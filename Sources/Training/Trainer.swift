@@ -30,7 +30,7 @@ import Tensors
 ///     print(try trainer.step(batch).loss)
 /// }
 /// try ModelFile.write(
-///     trainer.bestParameters, configuration: configuration, classNames: samples.classNames,
+///     trainer.averagedParameters, configuration: configuration, classNames: samples.classNames,
 ///     preprocessing: Preprocessing(shorterSide: 480, longestSide: 800), to: "mine.bin")
 /// ```
 public struct Trainer: Sendable {
@@ -85,8 +85,8 @@ public struct Trainer: Sendable {
 
     /// How many steps were taken.
     public var stepCount: Int { optimizer.stepCount }
-    /// The weights to detect with: the running mean where there is one.
-    public var bestParameters: TensorDictionary { average?.average ?? parameters }
+    /// The weights to detect with: their running mean, or the last ones where the options ask for none.
+    public var averagedParameters: TensorDictionary { average?.average ?? parameters }
 
     /// A training that begins.
     ///
@@ -115,12 +115,16 @@ public struct Trainer: Sendable {
 
     /// Learns from one batch.
     ///
-    /// - Parameter batch: at least one image.
+    /// - Parameter batch: at least one image; joined, if batch normalisation learns.
     /// - Throws: ``TrainingError`` when something is not finite, `DetectorError` when an image is too small for a two-stage model's
     ///   queries, `MatchingError` for a class without a column, `CheckpointError` when the parameters are not the configuration's.
     ///   The parameters are unchanged then.
     public mutating func step(_ batch: TrainingBatch) throws -> StepReport {
         precondition(batch.imageCount > 0, "a step without images")
+        // What several parts measure of batch normalisation cannot be joined.
+        precondition(
+            options.normalization == .frozen || batch.parts.count == 1,
+            "batch normalisation that learns from \(batch.parts.count) parts")
         let number = stepCount
         let lesson = try lesson(of: batch, step: number)
         let factor = options.schedule.factor(at: number)

@@ -89,37 +89,10 @@ struct FilePath: Hashable, Sendable {
     }
 }
 
-/// Which file it is, whatever it is called: links and other spellings of a path have the same identity.
-struct FileIdentity: Hashable, Sendable {
-    private let device: UInt64
-    private let number: UInt64
-
-    init(_ status: stat) {
-        device = UInt64(truncatingIfNeeded: status.st_dev)
-        number = UInt64(truncatingIfNeeded: status.st_ino)
-    }
-}
-
-/// What a path leads to.
-struct FileStatus: Sendable {
-    enum Kind: Sendable { case regular, folder, link, other }
-
-    let kind: Kind
-    let identity: FileIdentity
-
+extension FileStatus {
     /// - Parameter followsLinks: whether a link is examined itself or what it points to.
     /// - Throws: ``FileError``.
     init(of path: FilePath, followsLinks: Bool = true) throws {
-        var status = stat()
-        guard path.withCString({ followsLinks ? stat($0, &status) : lstat($0, &status) }) == 0 else {
-            throw FileError(path: path.text, action: "open", systemCode: errno)
-        }
-        switch status.st_mode & S_IFMT {
-        case S_IFREG: kind = .regular
-        case S_IFDIR: kind = .folder
-        case S_IFLNK: kind = .link
-        default: kind = .other
-        }
-        identity = FileIdentity(status)
+        self = try path.withCString { try FileStatus(of: $0, text: path.text, followsLinks: followsLinks) }
     }
 }

@@ -43,18 +43,54 @@ import Training
     private struct Broken: SampleSource {
         struct Problem: Error {}
         let classNames = ["a"]
-        let sampleCount = 6
+        let sampleCount = 12
+        let readable: Set<Int>
         func sample(epoch: Int, position: Int) throws -> LabelledImage {
-            guard position == 1 else { throw Problem() }
+            guard readable.contains(position) else { throw Problem() }
             return try SmallModel.Samples().sample(epoch: epoch, position: position)
         }
     }
 
+    /// The pixels of a step's images, and of samples of the first epoch.
+    private static func pixels(_ step: BatchLoader.Step) -> [[Float]]? {
+        step.batch?.parts.map { $0.images.pixels.values.elements }
+    }
+
+    private static func pixels(_ positions: [Int]) throws -> [[Float]] {
+        let samples = try positions.map { try SmallModel.Samples().sample(epoch: 0, position: $0) }
+        return TrainingBatch(samples, isJoined: false).parts.map { $0.images.pixels.values.elements }
+    }
+
     @Test func problemsComeWithTheBatch() throws {
-        let loader = Self.loader(Broken(), threads: 2)
-        let (first, second) = (try #require(loader.next()), try #require(loader.next()))
-        #expect(first.batch?.imageCount == 1 && first.problems.count == 2)
-        #expect(second.batch == nil && second.problems.count == 3)
+        let step = try #require(Self.loader(Broken(readable: [1]), threads: 2).next())
+        #expect(try Self.pixels(step) == Self.pixels([1]))
+        #expect(step.problems.count == 2)
+    }
+
+    /// Steps of three: 3, 4 and 5 are damaged, and the two after them.
+    @Test func aStepWithoutSamplesTakesTheNext() throws {
+        let source = Broken(readable: [1, 8, 9, 10, 11])
+        let loader = Self.loader(source, threads: 1)
+        let steps = try (0..<4).map { _ in try #require(loader.next()) }
+        for (step, positions) in zip(steps, [[1], [8, 9, 10], [8], [9, 10, 11]]) {
+            #expect(try Self.pixels(step) == Self.pixels(positions))
+        }
+        #expect(steps.map(\.problems.count) == [2, 5, 2, 0])
+        let all = Self.take(12, from: Self.loader(source, threads: 1))
+        #expect(all.count == 12)
+        #expect(Self.take(12, from: Self.loader(source, threads: 3)) == all)
+        #expect(Self.take(7, from: Self.loader(source, threads: 2, firstStep: 5)) == Array(all[5...]))
+    }
+
+    @Test func theNextSamplesBeginAnewAfterTheLast() throws {
+        let step = try #require(Self.loader(Broken(readable: [0, 1]), threads: 1, firstStep: 3).next())
+        #expect(try Self.pixels(step) == Self.pixels([0, 1]))
+        #expect(step.problems.count == 10)
+    }
+
+    @Test func anEpochWithoutSamplesHasNoBatch() throws {
+        let step = try #require(Self.loader(Broken(readable: []), threads: 1, firstStep: 2).next())
+        #expect(step.batch == nil && step.problems.count == 12)
     }
 
     @Test func aCancelledLoaderGivesNothing() {

@@ -20,7 +20,7 @@ private func example() throws {
         print(try trainer.step(batch).loss)
     }
     try ModelFile.write(
-        trainer.bestParameters, configuration: configuration, classNames: samples.classNames,
+        trainer.averagedParameters, configuration: configuration, classNames: samples.classNames,
         preprocessing: Preprocessing(shorterSide: 480, longestSide: 800), to: "mine.bin")
 }
 

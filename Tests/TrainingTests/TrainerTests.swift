@@ -90,7 +90,7 @@ import Training
             #expect(one.loss == other.loss && one.gradientNorm == other.gradientNorm)
         }
         Self.expectEqual(whole.parameters, resumed.parameters, "weights")
-        Self.expectEqual(whole.bestParameters, resumed.bestParameters, "running mean")
+        Self.expectEqual(whole.averagedParameters, resumed.averagedParameters, "running mean")
         Self.expectEqual(whole.optimizer.state, resumed.optimizer.state, "optimiser")
     }
 
@@ -114,6 +114,25 @@ import Training
         }
     }
 
+    /// Gradients that a float holds and whose squares it does not leave finite weights, and an optimiser that nobody could resume.
+    @Test func whatIsNotFiniteIsNotSaved() throws {
+        let folder = try TemporaryFolder()
+        let path = "\(folder.path)/checkpoint"
+        var trainer = try Self.trainer {
+            $0.criterion.weights.classification = 1e26
+            $0.optimizer.maximumNorm = nil
+        }
+        try trainer.save(to: path)
+        let saved = try Data(contentsOf: URL(fileURLWithPath: path))
+        _ = try trainer.step(Self.batch(0))
+        for name in trainer.parameters.names {
+            #expect(trainer.parameters[name]?.elements.allSatisfy(\.isFinite) == true, "\(name)")
+        }
+        let error = #expect(throws: CheckpointError.self) { try trainer.save(to: path) }
+        #expect(error?.description.contains("optimizer.second_moment.") == true)
+        #expect(try Data(contentsOf: URL(fileURLWithPath: path)) == saved)
+    }
+
     @Test func aFailedStepChangesNothing() throws {
         var trainer = try Self.trainer()
         let before = trainer.parameters
@@ -132,7 +151,7 @@ import Training
         let path = "\(folder.path)/w.bin"
         let size = Preprocessing(shorterSide: 96, longestSide: 160)
         try ModelFile.write(
-            trainer.bestParameters, configuration: trainer.configuration, classNames: ["red", nil, "blue"],
+            trainer.averagedParameters, configuration: trainer.configuration, classNames: ["red", nil, "blue"],
             preprocessing: size, to: path)
         let file = try ModelFile.open(path)
         #expect(file.preprocessing == size && file.configuration == trainer.configuration)

@@ -24,10 +24,11 @@ extension SIMD4<Float> {
     /// The colour `share` of the way to another; the opacity too.
     func mixed(with other: Tone, share: Float) -> Tone { self + (other - self) * share }
 
-    /// Every channel brought into 0...1: in two instructions, where the library's `clamped` goes channel by channel.
+    /// Every channel brought into 0...1, and 0 where it is no number: in two instructions, where the library's
+    /// `clamped` goes channel by channel.
     @inline(__always)
     var inRange: Tone {
-        let raised = replacing(with: 0, where: self .< 0)
+        let raised = Tone.zero.replacing(with: self, where: self .> 0)
         return raised.replacing(with: 1, where: raised .> 1)
     }
 

@@ -204,7 +204,7 @@ final class TrainingRun {
     private func validate(_ validation: Validation, epoch: Int) throws -> String? {
         let detector = Detector(
             try DeformableDETR(
-                WeightCursor(trainer.bestParameters), configuration: trainer.configuration),
+                WeightCursor(trainer.averagedParameters), configuration: trainer.configuration),
             classNames: data.source.classNames, preprocessing: preprocessing, threads: plan.threads)
         let start = clock.seconds
         guard let evaluation = try validation.evaluate(detector, messages) else { return nil }
@@ -229,7 +229,7 @@ final class TrainingRun {
         let classes = trainer.configuration.classes
         let names = data.source.classNames as [String?]
         try ModelFile.write(
-            trainer.bestParameters, configuration: trainer.configuration,
+            trainer.averagedParameters, configuration: trainer.configuration,
             classNames: names + Array(repeating: nil, count: classes - names.count), preprocessing: preprocessing,
             to: session.folder.place(for: name))
     }
