@@ -66,10 +66,11 @@ final class OperationCache<Computation: Hashable & Sendable>: Sendable {
 
     /// A convolution of a ResNet-18 takes 250 kB, its gradients 58 and 64 kB: the mean growth of VmRSS over 500 to 2000 of each,
     /// for images of 320 to 640 by 512 to 1312 pixels, with oneDNN 2.6.3; a batched product takes 90 kB. The usual limit means
-    /// 256 MB at most, about half of that in a training, and serves a training's steps at some 20 sizes of image.
+    /// some 400 MB in a training that has seen 60 sizes of image; with fewer operations than its sizes need, a training would spend
+    /// a fifth of a second of each step on compiling again.
     ///
     /// - Parameter limit: at least 4; where there are so many, the oldest quarter is dropped for the next.
-    init(limit: Int = 1024) {
+    init(limit: Int = 3072) {
         precondition(limit >= 4, "a cache of \(limit) operations")
         self.limit = limit
     }

@@ -163,7 +163,7 @@ final class TrainingRun {
         guard let batch = next.batch else {
             throw Failure(
                 code: "no_samples",
-                "no image of a whole batch could be read; the last problem: "
+                "no image of a whole epoch could be read; the last problem: "
                     + (next.problems.last.map { Failure($0).description } ?? "none"))
         }
         let report = try trainer.step(batch)
