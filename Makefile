@@ -10,7 +10,7 @@ all: build
 
 # Installs what is missing of the system packages, builds, and detects on the sample images.
 demo: build
-	.build/release/detect samples --weights samples/demo.safetensors --output detections
+	.build/release/detect samples --weights samples/codes.bin --output detections
 	@echo "The annotated copies are in detections/."
 
 test: packages
