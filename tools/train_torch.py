@@ -219,7 +219,7 @@ def varied(image, objects, options):
     if turned and random.random() < 0.5:
         image = image.transpose(Image.Transpose.FLIP_TOP_BOTTOM)
         boxes = [[x0, height - y1, x1, height - y0] for x0, y0, x1, y1 in boxes]
-    if options.augment in ("turned", "strong"):
+    if options.augment in ("turned", "colors"):
         image = recolored(image)
     return image, [(label, box) for (label, _), box in zip(found, boxes)]
 
@@ -381,7 +381,7 @@ def arguments():
     parser.add_argument("--threads", type=int, help="default: PyTorch's")
     parser.add_argument("--size", type=int, help="default: what --weights states, or 480")
     parser.add_argument("--max-size", type=int, help="default: 5/3 of --size")
-    parser.add_argument("--augment", choices=("none", "published", "turned", "strong"), default="published")
+    parser.add_argument("--augment", choices=("none", "published", "turned", "colors"), default="published")
     options = parser.parse_args()
     if (options.detect is None) != (options.backbone is None):
         parser.error("--detect and --backbone belong together; --weights have a backbone already")
