@@ -15,7 +15,7 @@ extension CodeImageGenerator {
         let annotation = CodeAnnotation(
             kind: kind,
             box: CornerBox(xMin: area.left, yMin: area.top, xMax: area.right, yMax: area.bottom), visibleShare: 1,
-            content: symbol.content)
+            isIgnored: false, content: symbol.content)
         return (Image(raster), annotation)
     }
 
@@ -25,6 +25,29 @@ extension CodeImageGenerator {
     package func tiltedImages(
         _ number: Int, kind: CodeKind
     ) throws(SymbolError) -> (printed: Image, blank: Image, annotations: [CodeAnnotation]) {
+        let (printed, blank) = try tiltedScenes(number, kind: kind)
+        let annotations = printed.sightings().map { sighting in
+            CodeAnnotation(
+                kind: kind, box: sighting.box, visibleShare: sighting.visibleShare, isIgnored: false,
+                content: sighting.symbol.content)
+        }
+        return (Image(printed.raster), Image(blank.raster), annotations)
+    }
+
+    /// How much of the symbol of ``tiltedImages(_:kind:)`` can be told in what a camera makes of its printed image.
+    ///
+    /// - Throws: ``SymbolError`` when zint is out of memory.
+    package func legibleShare(
+        _ number: Int, kind: CodeKind, camera: (_ printed: Image, _ box: CornerBox) -> Image
+    ) throws(SymbolError) -> Float {
+        let scene = try tiltedScenes(number, kind: kind).printed
+        guard let whole = scene.sightings().first else { return 0 }
+        return scene.sightings(in: camera(Image(scene.raster), whole.box)).first?.legibleShare ?? 0
+    }
+
+    private func tiltedScenes(
+        _ number: Int, kind: CodeKind
+    ) throws(SymbolError) -> (printed: Scene, blank: Scene) {
         var random = RandomSource(seed: seed, stream: UInt64(bitPattern: Int64(number)))
         let symbol = try CodeSymbol.random(kind, &random)
         let side: Float = 480
@@ -51,9 +74,7 @@ extension CodeImageGenerator {
                 highlight: nil, &light)
             return scene
         }
-        let annotations = scenes[0].annotations(
-            minimumShare: Self.minimumVisibleShare, minimumSide: Self.minimumBoxSide)
-        return (Image(scenes[0].raster), Image(scenes[1].raster), annotations)
+        return (scenes[0], scenes[1])
     }
 
     /// The noise of one row of pixels: as rows are filled, and point by point.

@@ -6,8 +6,12 @@ public struct CodeAnnotation: Sendable, Equatable {
     public let kind: CodeKind
     /// The visible part of the symbol, without quiet zone and human-readable text: pixels of the image, inside it.
     public let box: CornerBox
-    /// How much of the symbol is neither covered nor outside the image, 0...1.
+    /// How much of the symbol is neither covered, nor outside the image, nor lost in darkness, glare, blur, noise or a
+    /// copier's black and white: 0...1.
     public let visibleShare: Float
+    /// Whether too little of the symbol is visible, or it is too small, to demand that a detector finds it: it counts
+    /// neither for nor against one, as a crowd of COCO does.
+    public let isIgnored: Bool
     /// What the symbol says, as it was given to the encoder.
     public let content: String
 }
@@ -32,13 +36,12 @@ public struct CodeImageGenerator: Sendable {
         }
     }
 
-    /// A code is annotated when at least this share of its area is visible…
+    /// A detector should find a code when at least this share of its area is visible…
     public static let minimumVisibleShare: Float = 0.3
-    /// … and neither side of its box is below this many pixels.
-    public static let minimumBoxSide: Float = 5
-    /// Codes whose levels of 0...255 deviate less than this, after averaging over 3x3 pixels, are lost in darkness, glare
-    /// or a copier's white, and are not annotated.
-    public static let minimumDeviation: Float = 3
+    /// … and neither side of its box is below so many pixels…
+    public static let minimumShorterSide: Float = 8
+    /// … nor the longer one below so many: of the image or, where that was enlarged, of what was enlarged.
+    public static let minimumLongerSide: Float = 20
 
     public let seed: UInt64
     public let options: Options
@@ -48,7 +51,7 @@ public struct CodeImageGenerator: Sendable {
         self.options = options
     }
 
-    /// One image with all codes that are visible enough.
+    /// One image with all codes that are visible; those that are hardly so are to be ignored.
     ///
     /// - Throws: ``SymbolError`` or `ImageError` when memory is short.
     public func image(_ number: Int) throws -> (image: Image, annotations: [CodeAnnotation]) {
@@ -62,17 +65,21 @@ public struct CodeImageGenerator: Sendable {
         try builder.build(isEmpty: random.chance(options.emptyShare), &random)
         let camera = Camera(builder.medium, moduleSide: builder.moduleSide, &random)
         let image = try camera.photograph(builder.scene.raster, outputWidth: width, outputHeight: height)
-        let stretch = (Float(width) / Float(drawn.0), Float(height) / Float(drawn.1))
-        let annotations = builder.scene.annotations(
-            minimumShare: Self.minimumVisibleShare, minimumSide: Self.minimumBoxSide / min(stretch.0, stretch.1))
-        let boxed = annotations.map { found in
-            CodeAnnotation(
-                kind: found.kind,
-                box: found.box.scaled(width: stretch.0, height: stretch.1)
-                    .clamped(width: Float(width), height: Float(height)),
-                visibleShare: found.visibleShare, content: found.content)
+        let stretch = SIMD2(Float(width) / Float(drawn.0), Float(height) / Float(drawn.1))
+        let seen = width == drawn.0 && height == drawn.1 ? image : image.resized(width: drawn.0, height: drawn.1)
+        let annotations = builder.scene.sightings(in: seen).map { sighting in
+            let box = sighting.box.scaled(width: stretch.x, height: stretch.y)
+                .clamped(width: Float(width), height: Float(height))
+            let detail = 1 / max(stretch.max(), 1)
+            let share = sighting.visibleShare * sighting.legibleShare
+            return CodeAnnotation(
+                kind: sighting.symbol.kind, box: box, visibleShare: share,
+                isIgnored: share < Self.minimumVisibleShare
+                    || min(box.width, box.height) * detail < Self.minimumShorterSide
+                    || max(box.width, box.height) * detail < Self.minimumLongerSide,
+                content: sighting.symbol.content)
         }
-        return (image, boxed.filter { image.deviation(in: $0.box) >= Self.minimumDeviation })
+        return (image, annotations)
     }
 
     private func size(_ random: inout RandomSource) -> (width: Int, height: Int) {
@@ -82,29 +89,5 @@ public struct CodeImageGenerator: Sendable {
         let aspect = random.chance(0.7) ? random.pick(common) : random.logarithmic(in: 1...2.6)
         let shorter = max(48, Int(Float(longer) / aspect))
         return random.chance(0.5) ? (longer, shorter) : (shorter, longer)
-    }
-}
-
-extension Image {
-    /// The standard deviation, over a box, of green levels averaged over 3x3 pixels; infinite where the box has no room for
-    /// two averages.
-    package func deviation(in box: CornerBox) -> Float {
-        let columns = stride(from: max(0, Int(box.xMin)), to: min(width, Int(box.xMax)) - 2, by: 3)
-        let rows = stride(from: max(0, Int(box.yMin)), to: min(height, Int(box.yMax)) - 2, by: 3)
-        var (count, sum, squares): (Float, Float, Float) = (0, 0, 0)
-        for row in rows {
-            for column in columns {
-                var total = 0
-                for down in 0..<3 {
-                    for right in 0..<3 { total += Int(pixels[((row + down) * width + column + right) * 3 + 1]) }
-                }
-                let mean = Float(total) / 9
-                count += 1
-                sum += mean
-                squares += mean * mean
-            }
-        }
-        guard count > 1 else { return .infinity }
-        return max(0, squares / count - (sum / count) * (sum / count)).squareRoot()
     }
 }

@@ -126,7 +126,7 @@ private struct Synthesis {
         if let failure = state.withLock({ $0.failure }) { throw failure }
         records = state.withLock { $0.records }
         try AtomicFile.write(annotationFile().utf8, to: folder.place(for: "annotations.json"))
-        return records.values.reduce(0) { $0 + $1.annotations.count }
+        return records.values.reduce(0) { $0 + $1.annotations.count { !$0.isIgnored } }
     }
 
     private static func name(_ number: Int) -> String {
@@ -160,7 +160,7 @@ private struct Synthesis {
                         ("id", "\(annotations.count + 1)"), ("image_id", "\(number + 1)"),
                         ("category_id", "\(CodeKind.allCases.firstIndex(of: annotation.kind) ?? 0)"),
                         ("bbox", JSONText.array([box.xMin, box.yMin, box.width, box.height].map(JSONText.number))),
-                        ("area", JSONText.number(box.area)), ("iscrowd", "0"),
+                        ("area", JSONText.number(box.area)), ("iscrowd", annotation.isIgnored ? "1" : "0"),
                     ]))
             }
         }

@@ -1,4 +1,5 @@
 import Boxes
+import Images
 
 /// A picture in the making: what is seen, and which symbol each pixel shows.
 struct Scene: Sendable {
@@ -146,40 +147,49 @@ struct Scene: Sendable {
         }
     }
 
-    /// Every symbol of which enough is seen.
+    /// A symbol of which something is seen.
+    struct Sighting: Sendable {
+        let symbol: CodeSymbol
+        /// The visible part, in pixels of the scene, inside it.
+        let box: CornerBox
+        /// How much of its area, unclipped, is visible: 0...1.
+        let visibleShare: Float
+        /// How much of what is visible can still be told in the photograph: 0...1.
+        let legibleShare: Float
+    }
+
+    /// Every symbol of which something is seen.
     ///
-    /// - Parameters:
-    ///   - minimumShare: of its area, unclipped.
-    ///   - minimumSide: of its box, in pixels.
-    func annotations(minimumShare: Float, minimumSide: Float) -> [CodeAnnotation] {
+    /// - Parameter photograph: what the camera made of the scene, of the same size; without it, all can be told.
+    func sightings(in photograph: Image? = nil) -> [Sighting] {
         var counts = [Int](repeating: 0, count: symbols.count)
-        var extents = [(low: SIMD2<Int>, high: SIMD2<Int>)](
-            repeating: (SIMD2(.max, .max), SIMD2(-1, -1)), count: symbols.count)
+        var extents = [PixelBounds](repeating: PixelBounds(), count: symbols.count)
         for row in 0..<raster.height {
             for column in 0..<raster.width {
                 let owner = Int(owners[row * raster.width + column]) - 1
                 guard owner >= 0 else { continue }
                 counts[owner] += 1
-                extents[owner].low = pointwiseMin(extents[owner].low, SIMD2(column, row))
-                extents[owner].high = pointwiseMax(extents[owner].high, SIMD2(column + 1, row + 1))
+                extents[owner].include(SIMD2(column, row))
             }
+        }
+        let legible = photograph.map {
+            Legibility(of: raster, in: $0, owners: owners, extents: extents).shares
         }
         return symbols.indices.compactMap { index in
             let (symbol, outline) = symbols[index]
-            let whole = Self.area(of: outline)
-            let share = min(1, Float(counts[index]) / max(whole, 1))
-            guard counts[index] > 0, share >= minimumShare else { return nil }
             let bounds = Self.bounds(of: outline)
-            let (low, high) = extents[index]
+            let (low, high) = (extents[index].low, extents[index].high)
+            guard counts[index] > 0 else { return nil }
             // The outline is exact where the symbol ends, the pixels where something covers it.
             func meet(_ exact: Float, _ seen: Int) -> Float { abs(exact - Float(seen)) < 1.5 ? exact : Float(seen) }
             let box = CornerBox(
                 xMin: meet(bounds.left, low.x), yMin: meet(bounds.top, low.y), xMax: meet(bounds.right, high.x),
                 yMax: meet(bounds.bottom, high.y)
             ).clamped(width: raster.area.width, height: raster.area.height)
-            guard min(box.width, box.height) >= minimumSide else { return nil }
-            return CodeAnnotation(
-                kind: symbol.kind, box: box, visibleShare: share, content: symbol.content)
+            return Sighting(
+                symbol: symbol, box: box,
+                visibleShare: min(1, Float(counts[index]) / max(Self.area(of: outline), 1)),
+                legibleShare: legible?[index] ?? 1)
         }
     }
 

@@ -43,7 +43,7 @@ final class CodeSamples: SampleSource {
         let (image, annotations) = try generator.image(number)
         let made = LabelledImage(
             image: image,
-            objects: annotations.map { code in
+            objects: annotations.filter { !$0.isIgnored }.map { code in
                 LabelledImage.Object(classID: CodeKind.allCases.firstIndex(of: code.kind) ?? 0, box: code.box)
             })
         if useCount > 1 {
