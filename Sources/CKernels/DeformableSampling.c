@@ -1,8 +1,11 @@
 // Deformable sampling. Forward, per query and head: softmax over the logits, the sampling locations, a list of the corners
 // that lie inside their level with their weights, and then one pass over that list that only loads and multiplies.
 // Backward, per query and head: the same locations again, and at each corner one pass that spreads the output's gradient to
-// the corner's pixel and sums its product with that pixel, from which all other gradients follow. All heads of a query come one
-// after the other: one head's pixels alone are so far apart that they would share an eighth of each cache.
+// the corner's pixel and sums its product with that pixel, from which all other gradients follow.
+//
+// Where each head's pixels lie together, one head's queries come one after the other: neighbours see nearly the same pixels, which
+// then fit into a core's own cache. Where the heads lie side by side, all heads of a query come one after the other: one head's
+// pixels alone are so far apart that they would share an eighth of each cache.
 #include "DeformableSampling.h"
 
 #include "Vectors.h"
@@ -40,7 +43,7 @@ INLINE level_view view_of_level(const deformable_sampling *operands, const float
     return (level_view){
         .height = height,
         .width = width,
-        .start = (operands->level_starts[level] * operands->heads + head) * operands->head_width,
+        .start = operands->level_starts[level] * operands->pixel_stride + head * operands->head_stride,
         .center_x = reference[0] * (float)width - 0.5f,
         .center_y = reference[1] * (float)height - 0.5f,
         // An offset counts in pixels around a centre, or in half-widths of the box, shared among its points.
@@ -59,13 +62,13 @@ typedef struct {
 } cell;
 
 /// Whether any pixel is near; as in PyTorch's grid_sample, a location exactly a pixel outside at the left or top still is.
-INLINE int find_cell(const level_view *level, float x, float y, int64_t row_stride, cell *found) {
+INLINE int find_cell(const level_view *level, float x, float y, int64_t pixel_stride, cell *found) {
     // Written so that NaN fails the test.
     if (!(x >= -1.0f && y >= -1.0f && x < (float)level->width && y < (float)level->height)) return 0;
     const float left = __builtin_floorf(x), top = __builtin_floorf(y);
     const int64_t column = (int64_t)left, row = (int64_t)top;
     *found = (cell){
-        .offset = level->start + (row * level->width + column) * row_stride,
+        .offset = level->start + (row * level->width + column) * pixel_stride,
         .has_left = column >= 0,
         .has_right = column + 1 < level->width,
         .has_top = row >= 0,
@@ -78,22 +81,22 @@ INLINE int find_cell(const level_view *level, float x, float y, int64_t row_stri
 
 /// Appends the corners of the location (x, y) that lie inside the level.
 INLINE int64_t append_corners(corner *corners, int64_t count, const level_view *level, float x, float y, float weight,
-                              int64_t row_stride) {
+                              int64_t pixel_stride) {
     cell around;
-    if (!find_cell(level, x, y, row_stride, &around)) return count;
+    if (!find_cell(level, x, y, pixel_stride, &around)) return count;
     if (around.has_top) {
         const float share = weight * (1.0f - around.bottom_share);
         corners[count] = (corner){around.offset, share * (1.0f - around.right_share)};
         count += around.has_left;
-        corners[count] = (corner){around.offset + row_stride, share * around.right_share};
+        corners[count] = (corner){around.offset + pixel_stride, share * around.right_share};
         count += around.has_right;
     }
     if (around.has_bottom) {
         const float share = weight * around.bottom_share;
-        const int64_t offset = around.offset + level->width * row_stride;
+        const int64_t offset = around.offset + level->width * pixel_stride;
         corners[count] = (corner){offset, share * (1.0f - around.right_share)};
         count += around.has_left;
-        corners[count] = (corner){offset + row_stride, share * around.right_share};
+        corners[count] = (corner){offset + pixel_stride, share * around.right_share};
         count += around.has_right;
     }
     return count;
@@ -110,7 +113,7 @@ typedef struct {
 /// Lists the corners of all samples of a head and asks for their channels, which are rarely in the nearest cache.
 INLINE void list_corners(const deformable_sampling *operands, int64_t query, int64_t head, pending_gather *pending) {
     const int64_t heads = operands->heads, levels = operands->levels, points = operands->points, samples = levels * points;
-    const int64_t reference_width = operands->reference_width, row_stride = heads * operands->head_width;
+    const int64_t reference_width = operands->reference_width, pixel_stride = operands->pixel_stride;
     const float *row = operands->projections + query * 3 * heads * samples;
     const float *offset = row + head * samples * 2;
     const float *references = operands->references + query * levels * reference_width;
@@ -122,7 +125,7 @@ INLINE void list_corners(const deformable_sampling *operands, int64_t query, int
         for (int64_t point = 0; point < points; point++) {
             const int64_t sample = level * points + point;
             count = append_corners(pending->corners, count, &view, view.center_x + offset[2 * sample] * view.scale_x,
-                                   view.center_y + offset[2 * sample + 1] * view.scale_y, weights[sample], row_stride);
+                                   view.center_y + offset[2 * sample + 1] * view.scale_y, weights[sample], pixel_stride);
         }
     }
     pending->count = count;
@@ -171,13 +174,36 @@ INLINE void gather(const float *value, const pending_gather *pending, int64_t wi
     }
 }
 
+/// Whether a head's pixels lie together, so that its queries come one after the other.
+INLINE int has_heads_apart(const deformable_sampling *operands) { return operands->head_stride > operands->pixel_stride; }
+
+/// Asks for some elements that are needed soon; where they are not there, nothing happens.
+INLINE void ask_for(const float *elements, int64_t count) {
+    for (int64_t index = 0; index < count; index += lanes) __builtin_prefetch(elements + index);
+}
+
+/// How many queries ahead of its turn a query is asked for: when its head alone is read, a processor does not foresee that.
+enum { queries_ahead = 4 };
+
+/// Asks for what a head of a query brings along.
+INLINE void ask_for_query(const deformable_sampling *operands, const float *projections, int64_t query, int64_t head) {
+    const int64_t heads = operands->heads, samples = operands->levels * operands->points;
+    const float *row = projections + query * 3 * heads * samples;
+    ask_for(row + head * samples * 2, samples * 2);
+    ask_for(row + (2 * heads + head) * samples, samples);
+}
+
 DISPATCHED void deformable_sampling_forward(const deformable_sampling *operands, int64_t first, int64_t end, float *output) {
-    const int64_t heads = operands->heads, head_width = operands->head_width;
+    const int64_t heads = operands->heads, head_width = operands->head_width, queries = end - first;
+    const int is_apart = has_heads_apart(operands);
     // While one head's channels are on their way from memory, the head before it is summed.
     pending_gather pending[2];
     int current = 0, waiting = 0;
-    for (int64_t query = first; query < end; query++) {
-        for (int64_t head = 0; head < heads; head++) {
+    for (int64_t outer = 0; outer < (is_apart ? heads : queries); outer++) {
+        for (int64_t inner = 0; inner < (is_apart ? queries : heads); inner++) {
+            const int64_t head = is_apart ? outer : inner, query = first + (is_apart ? inner : outer);
+            if (is_apart && query + queries_ahead < end)
+                ask_for_query(operands, operands->projections, query + queries_ahead, head);
             list_corners(operands, query, head, &pending[current]);
             pending[current].output = output + (query * heads + head) * head_width;
             current = !current;
@@ -239,7 +265,7 @@ typedef struct {
 /// The gradients of the sample in `around`; its pixels' gradients are added to `value_gradient`.
 INLINE sample_gradient spread_sample(const deformable_sampling *operands, const float *gradient, const level_view *level,
                                      const cell *around, float weight, float *value_gradient) {
-    const int64_t width = operands->head_width, right = operands->heads * width, below = level->width * right;
+    const int64_t width = operands->head_width, right = operands->pixel_stride, below = level->width * right;
     const float right_share = around->right_share, left_share = 1.0f - right_share;
     const float bottom_share = around->bottom_share, top_share = 1.0f - bottom_share;
     // Top left, top right, bottom left, bottom right.
@@ -269,7 +295,7 @@ INLINE sample_gradient spread_sample(const deformable_sampling *operands, const 
 /// One head's gradients of one query.
 INLINE void query_backward(const deformable_sampling *operands, const deformable_sampling_gradients *gradients, int64_t head,
                            int64_t query) {
-    const int64_t heads = operands->heads, head_width = operands->head_width, row_stride = heads * head_width;
+    const int64_t heads = operands->heads, head_width = operands->head_width;
     const int64_t levels = operands->levels, points = operands->points, samples = levels * points;
     const int64_t reference_width = operands->reference_width;
     const int64_t offsets_start = query * 3 * heads * samples + head * samples * 2;
@@ -280,7 +306,7 @@ INLINE void query_backward(const deformable_sampling *operands, const deformable
     const float *references = operands->references + query * levels * reference_width;
     float *reference_gradients =
         gradients->references + (head * operands->queries + query) * levels * reference_width;
-    const float *output_gradient = gradients->output + query * row_stride + head * head_width;
+    const float *output_gradient = gradients->output + (query * heads + head) * head_width;
     float weights[deformable_sampling_maximum_points];
     attention_weights(operands->projections + logits_start, samples, weights);
 
@@ -294,7 +320,7 @@ INLINE void query_backward(const deformable_sampling *operands, const deformable
             sample_gradient gradient = {0};
             cell around;
             if (find_cell(&view, view.center_x + offset_x * view.scale_x, view.center_y + offset_y * view.scale_y,
-                          row_stride, &around)) {
+                          operands->pixel_stride, &around)) {
                 gradient = spread_sample(operands, output_gradient, &view, &around, weights[sample], gradients->value);
                 const float x = weights[sample] * gradient.x, y = weights[sample] * gradient.y;
                 offset_gradients[2 * sample] = x * view.scale_x;
@@ -324,6 +350,36 @@ INLINE void query_backward(const deformable_sampling *operands, const deformable
 
 DISPATCHED void deformable_sampling_backward(const deformable_sampling *operands,
                                              const deformable_sampling_gradients *gradients, int64_t first, int64_t end) {
-    for (int64_t query = 0; query < operands->queries; query++)
-        for (int64_t head = first; head < end; head++) query_backward(operands, gradients, head, query);
+    const int64_t queries = operands->queries;
+    if (has_heads_apart(operands)) {
+        for (int64_t head = first; head < end; head++)
+            for (int64_t query = 0; query < queries; query++) {
+                if (query + queries_ahead < queries) {
+                    ask_for_query(operands, operands->projections, query + queries_ahead, head);
+                    ask_for_query(operands, gradients->projections, query + queries_ahead, head);
+                    ask_for(gradients->output + ((query + queries_ahead) * operands->heads + head) * operands->head_width,
+                            operands->head_width);
+                }
+                query_backward(operands, gradients, head, query);
+            }
+    } else {
+        for (int64_t query = 0; query < queries; query++)
+            for (int64_t head = first; head < end; head++) query_backward(operands, gradients, head, query);
+    }
+}
+
+void deformable_sampling_part_heads(int64_t pixels, int64_t heads, int64_t head_width, int64_t first, int64_t end,
+                                    const float *together, float *apart) {
+    for (int64_t pixel = first; pixel < end; pixel++)
+        for (int64_t head = 0; head < heads; head++)
+            memcpy(apart + (head * pixels + pixel) * head_width, together + (pixel * heads + head) * head_width,
+                   (size_t)head_width * sizeof(float));
+}
+
+void deformable_sampling_join_heads(int64_t pixels, int64_t heads, int64_t head_width, int64_t first, int64_t end,
+                                    const float *apart, float *together) {
+    for (int64_t pixel = first; pixel < end; pixel++)
+        for (int64_t head = 0; head < heads; head++)
+            memcpy(together + (pixel * heads + head) * head_width, apart + (head * pixels + pixel) * head_width,
+                   (size_t)head_width * sizeof(float));
 }

@@ -15,6 +15,9 @@ public enum ComputePrecision: Sendable, Hashable {
 
     private static let processorMultipliesBFloat16 = onednn_multiplies_bfloat16() == 1
 
+    /// Bytes of a factor's element in memory.
+    var elementSize: Int { self == .bfloat16 ? MemoryLayout<UInt16>.stride : MemoryLayout<Float>.stride }
+
     /// Of operations whose factors are in this precision in memory.
     var types: onednn_types {
         onednn_types(factors: self == .bfloat16 ? onednn_bfloat16 : onednn_float32, result: onednn_float32)

@@ -99,8 +99,10 @@ extension Conv2D {
             gradient.shape == outputShape(of: inputShape), "gradient \(gradient.shape) for input \(inputShape)")
         if isPointwise, geometry.stride > 1 {
             var seen = Tensor(uninitialized: Shape(gradient.shape.dimensions.dropLast() + [inputChannels]))
-            Product.matrices(rows: seen.count / inputChannels, inner: outputChannels, columns: inputChannels)
-                .run(left: gradient, right: plainWeights, into: &seen)
+            Product.matrices(
+                rows: seen.count / inputChannels, inner: outputChannels, columns: inputChannels, isCutUp: true
+            )
+            .run(left: gradient, right: plainWeights, into: &seen)
             var result = other ?? Tensor(inputShape)
             result.addSpread(seen, every: geometry.stride)
             return result
@@ -111,7 +113,7 @@ extension Conv2D {
             precondition(result.shape == inputShape, "gradient \(result.shape), expected \(inputShape)")
             Product.matrices(
                 rows: gradient.count / outputChannels, inner: outputChannels, columns: inputChannels,
-                accumulates: accumulates
+                accumulates: accumulates, isCutUp: true
             ).run(left: gradient, right: plainWeights, into: &result)
             return result
         }
@@ -141,7 +143,7 @@ extension Conv2D {
             let seen = geometry.stride > 1 ? input.gathered(every: geometry.stride) : input
             Product.matrices(
                 rows: outputChannels, inner: gradient.count / outputChannels, columns: inputChannels,
-                transposingLeft: true
+                transposingLeft: true, isCutUp: true
             ).run(left: gradient, right: seen, into: &result)
             return result
         }

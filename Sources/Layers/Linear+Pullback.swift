@@ -35,7 +35,7 @@ extension Linear {
             let factor = Factor(gradient, precision: precision)
             addParameterGradients(of: gradient, factor: factor, input: input, to: &gradients)
             var inputGradient = Tensor(uninitialized: input.shape)
-            Product.matrices(rows: gradient.count / outputWidth, inner: outputWidth, columns: inputWidth)
+            Product.matrices(rows: gradient.count / outputWidth, inner: outputWidth, columns: inputWidth, isCutUp: true)
                 .run(left: factor, right: weight, into: &inputGradient)
             return inputGradient
         }
@@ -51,8 +51,10 @@ extension Linear {
             if rows == 0 {
                 weightGradient = Tensor([outputWidth, inputWidth])
             } else {
-                Product.matrices(rows: outputWidth, inner: rows, columns: inputWidth, transposingLeft: true)
-                    .run(left: factor, right: input, into: &weightGradient)
+                Product.matrices(
+                    rows: outputWidth, inner: rows, columns: inputWidth, transposingLeft: true, isCutUp: true
+                )
+                .run(left: factor, right: input, into: &weightGradient)
             }
             for source in sources { gradients.add(weightGradient.rows(source.rows), to: source.weightName) }
         }

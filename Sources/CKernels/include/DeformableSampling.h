@@ -11,8 +11,9 @@ typedef struct {
     int64_t heads, head_width, levels, points, queries;
     /// `[L]` each; `level_starts` counts locations (rows of `value`).
     const int64_t *level_heights, *level_widths, *level_starts;
-    /// `[S, M, D]`.
+    /// `[S, M, D]`, or `[M, S, D]`, as the strides say: from a head to the next and from a pixel to the next, in elements.
     const float *value;
+    int64_t head_stride, pixel_stride;
     /// `[Q, 3 M L K]`: first the offsets `[M, L, K, (x, y)]`, then the attention logits `[M, L, K]`.
     const float *projections;
     /// `[Q, L, 2]` centres (x, y), or `[Q, L, 4]` boxes (cx, cy, w, h), in units of the padded level.
@@ -24,7 +25,7 @@ typedef struct {
 typedef struct {
     /// `[Q, M, D]`, of the output.
     const float *output;
-    /// `[S, M, D]`, added to.
+    /// Like the value; added to.
     float *value;
     /// `[Q, 3 M L K]`, like the projections.
     float *projections;
@@ -43,5 +44,13 @@ void deformable_sampling_forward(const deformable_sampling *operands, int64_t fi
 /// have gradient 0.
 void deformable_sampling_backward(const deformable_sampling *operands, const deformable_sampling_gradients *gradients,
                                   int64_t first, int64_t end);
+
+/// Copies pixels `first..<end` of `[S, M, D]` to `[M, S, D]`, which has each head's pixels together.
+void deformable_sampling_part_heads(int64_t pixels, int64_t heads, int64_t head_width, int64_t first, int64_t end,
+                                    const float *together, float *apart);
+
+/// Copies pixels `first..<end` of `[M, S, D]` to `[S, M, D]`.
+void deformable_sampling_join_heads(int64_t pixels, int64_t heads, int64_t head_width, int64_t first, int64_t end,
+                                    const float *apart, float *together);
 
 #endif

@@ -27,7 +27,9 @@ extension DeformableSampling {
     package func withPullback(
         value: Tensor, layout: LevelLayout, projections: Tensor, references: Tensor
     ) -> (output: Tensor, pullback: @Sendable (_ outputGradient: Tensor) -> InputGradients) {
-        let output = self(value: value, layout: layout, projections: projections, references: references)
+        checkShapes(value: value, layout: layout, projections: projections, references: references)
+        let value = arranged(value, projections)
+        let output = sample(value, layout: layout, projections: projections, references: references)
         return (
             output,
             { [outputShape = output.shape] outputGradient in
@@ -40,9 +42,9 @@ extension DeformableSampling {
 
     /// Heads are what threads share out: no two touch the same channels, columns or shares of references.
     private func gradients(
-        of outputGradient: Tensor, value: Tensor, layout: LevelLayout, projections: Tensor, references: Tensor
+        of outputGradient: Tensor, value: SampledValue, layout: LevelLayout, projections: Tensor, references: Tensor
     ) -> InputGradients {
-        var valueGradient = Tensor(value.shape)
+        var valueGradient = Tensor(value.elements.shape)
         var projectionGradient = Tensor(uninitialized: projections.shape)
         var referenceShares = Tensor(
             uninitialized: Shape([references.shape[0], heads] + references.shape.dimensions.dropFirst()))
@@ -59,7 +61,7 @@ extension DeformableSampling {
                         let gradients = (0..<count).map { image in
                             deformable_sampling_gradients(
                                 output: outputGradient.pointer + image * (outputGradient.count / count),
-                                value: valueGradient + image * (value.count / count),
+                                value: valueGradient + image * (value.elements.count / count),
                                 projections: projectionGradient + image * (projections.count / count),
                                 references: referenceShares + image * (references.count / count) * heads)
                         }
@@ -83,7 +85,7 @@ extension DeformableSampling {
             }
         }
         return InputGradients(
-            value: valueGradient, projections: projectionGradient,
+            value: value.joined(valueGradient), projections: projectionGradient,
             references: sumOverHeads(of: referenceShares, shape: references.shape))
     }
 

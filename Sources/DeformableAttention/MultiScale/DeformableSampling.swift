@@ -43,6 +43,18 @@ package struct DeformableSampling: Sendable, Hashable {
         value: Tensor, layout: LevelLayout, projections: Tensor, references: Tensor
     ) -> Tensor {
         checkShapes(value: value, layout: layout, projections: projections, references: references)
+        return sample(arranged(value, projections), layout: layout, projections: projections, references: references)
+    }
+
+    /// The value in the order that suits the number of queries.
+    func arranged(_ value: Tensor, _ projections: Tensor) -> SampledValue {
+        SampledValue(value, heads: heads, queries: projections.shape[1])
+    }
+
+    /// The same for a value that is in order already.
+    func sample(
+        _ value: SampledValue, layout: LevelLayout, projections: Tensor, references: Tensor
+    ) -> Tensor {
         let queries = projections.shape[1]
         return Tensor([projections.shape[0], queries, heads * headWidth]) { output in
             guard let target = output.baseAddress else { return }
@@ -62,7 +74,7 @@ package struct DeformableSampling: Sendable, Hashable {
 
     /// Calls `body` with each image's operands, whose memory is valid during the call.
     func withOperands(
-        value: Tensor, layout: LevelLayout, projections: Tensor, references: Tensor,
+        value: SampledValue, layout: LevelLayout, projections: Tensor, references: Tensor,
         _ body: ([deformable_sampling]) -> Void
     ) {
         let (images, queries, levels) = (projections.shape[0], projections.shape[1], layout.levels)
@@ -76,7 +88,8 @@ package struct DeformableSampling: Sendable, Hashable {
                             heads: Int64(heads), head_width: Int64(headWidth), levels: Int64(levels),
                             points: Int64(points), queries: Int64(queries), level_heights: heights,
                             level_widths: heights + levels, level_starts: heights + 2 * levels,
-                            value: value.pointer + image * (value.count / images),
+                            value: value.elements.pointer + image * (value.elements.count / images),
+                            head_stride: Int64(value.strides.head), pixel_stride: Int64(value.strides.pixel),
                             projections: projections.pointer + image * (projections.count / images),
                             references: references.pointer + image * (references.count / images),
                             reference_width: Int64(references.shape[3]))
