@@ -117,7 +117,8 @@ import Testing
 
     /// By default padding does not show in gradients either: those of a batch are those of its images alone, added up.
     ///
-    /// Where a GroupNorm sees a few pixels only, as the last of five levels, it magnifies rounding up to 300 times: 2e-4.
+    /// Where a GroupNorm sees a few pixels only, as the last of five levels, it magnifies rounding up to 300 times: 2e-4, and 8e-4 with
+    /// AVX2 alone.
     @Test(arguments: ["base-bottleneck", "single-scale", "single-scale-dc5", "refine", "five-levels-basic"])
     func batchSumsItsImages(name: String) throws {
         let sample = try Case(name)
@@ -141,7 +142,7 @@ import Testing
         #expect(together.names == sum.names)
         let largest = try sum.names.reduce(0) { max($0, Self.largest(try #require(sum[$1]))) }
         for name in sum.names where Self.largest(try #require(sum[name])) > 1e-5 * largest {
-            #expect(relativeError(try #require(together[name]), try #require(sum[name])) < 5e-4, "\(name)")
+            #expect(relativeError(try #require(together[name]), try #require(sum[name])) < 2e-3, "\(name)")
         }
         let (_, padded) = try sample.gradients(images, paddingRule: .asInReference, upstream: upstream)
         let levels = "transformer.level_embed"

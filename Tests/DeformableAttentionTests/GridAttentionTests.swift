@@ -72,6 +72,7 @@ import Testing
         }
     }
 
+    /// But for the last bits: below AVX-512 oneDNN's products share their sums among the threads.
     @Test func threadsDoNotChangeTheResult() throws {
         let configuration = GridAttentionSetting.configuration(rank: 2, width: 64, headWidth: 32, groups: 2) {
             $0.dropout = 0.2
@@ -83,13 +84,17 @@ import Testing
                 var gradients = Gradients()
                 let (output, pullback) = try attention.withPullback(setting.input, dropoutSeed: 1)
                 let inputGradient = pullback(setting.input, &gradients)
-                return [output.elements, inputGradient.elements, try attention(setting.input).elements]
-                    + gradients.names.compactMap { gradients[$0]?.elements }
+                return [output, inputGradient, try attention(setting.input)]
+                    + gradients.names.compactMap { gradients[$0] }
             }
         }
         #expect(results[0].count == 3 + 14)
         for other in results[1...] {
-            for (index, (left, right)) in zip(results[0], other).enumerated() { #expect(left == right, "\(index)") }
+            for (index, (left, right)) in zip(results[0], other).enumerated() {
+                // The gradient of the keys' bias is 0 but for rounding: softmax takes away what all keys have in common.
+                let isZero = left.elements.allSatisfy { abs($0) < 1e-5 } && right.elements.allSatisfy { abs($0) < 1e-5 }
+                #expect(isZero || relativeError(left, right) < 1e-5, "\(index)")
+            }
         }
     }
 
