@@ -1,9 +1,5 @@
 import Synchronization
 
-#if canImport(Glibc)
-    import Glibc
-#endif
-
 /// Keeps freed blocks for the next tensor of about that size.
 ///
 /// The pages of a fresh 68 MB block (one map of the backbone's first stage) cost 23 ms to fault in, several times an image.
@@ -36,7 +32,6 @@ package final class BufferPool: Sendable {
     /// Smaller blocks go to the system's allocator, which is quick for them.
     private static let smallestPooled = 1 << 16
     private static let alignment = 64
-    private static let hugePage = 2 << 20
 
     /// Rounded up to an eighth of its power of two, so that blocks of nearly the same size can serve each other.
     private static func roundedSize(_ byteCount: Int) -> Int {
@@ -82,15 +77,6 @@ package final class BufferPool: Sendable {
     }
 
     private static func allocate(_ size: Int) -> Block {
-        guard size >= hugePage else {
-            return Block(start: .allocate(byteCount: size, alignment: alignment), capacity: size)
-        }
-        let start = UnsafeMutableRawPointer.allocate(byteCount: size, alignment: hugePage)
-        #if os(Linux)
-            // A wish: whole pages of 2 MB are faulted in and looked up faster, above all in a virtual machine (2% of a training
-            // step); the rest of the block keeps small ones, so that no memory is spent on it.
-            _ = madvise(start, size / hugePage * hugePage, Int32(MADV_HUGEPAGE))
-        #endif
-        return Block(start: start, capacity: size)
+        Block(start: .allocate(byteCount: size, alignment: alignment), capacity: size)
     }
 }
