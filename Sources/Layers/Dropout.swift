@@ -22,16 +22,19 @@ public struct Dropout: Sendable, Hashable {
 
 extension Tensor {
     /// What dropout leaves of these elements, plus `residual`; without dropout the sum alone.
-    package func droppingOut(_ dropout: Dropout?, addingTo residual: Tensor? = nil) -> Tensor {
-        guard let dropout else { return residual.map(adding) ?? self }
+    package consuming func droppingOut(_ dropout: Dropout?, addingTo residual: Tensor? = nil) -> Tensor {
+        guard let dropout else {
+            guard let residual else { return self }
+            return adding(residual)
+        }
+        let (shape, count) = (shape, count)
         precondition(residual.map { $0.shape == shape } ?? true, "residual for \(shape) of another shape")
-        return Tensor(shape) { output in
-            guard let target = output.baseAddress else { return }
-            withExtendedLifetime((self, residual)) {
+        return rewritten { source, target in
+            withExtendedLifetime(residual) {
                 Parallel.forRanges(count, minimumPerThread: 1 << 14) { range in
                     let start = range.lowerBound
                     rows_drop_out(
-                        Int64(range.count), dropout.probability, dropout.seed, UInt64(start), pointer + start,
+                        Int64(range.count), dropout.probability, dropout.seed, UInt64(start), source + start,
                         residual.map { $0.pointer + start }, target + start)
                 }
             }

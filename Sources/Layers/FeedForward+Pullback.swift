@@ -24,10 +24,11 @@ extension FeedForward {
         return (
             output,
             { outputGradient, gradients in
-                let hiddenGradient = pullback2(outputGradient.droppingOut(outputDropout), &gradients)
+                var hiddenGradient = pullback2(outputGradient.droppingOut(outputDropout), &gradients)
                 // What was dropped counts as kept back by the ReLU, so that its backward is that of the dropout, too.
                 let scale = hiddenDropout.map { 1 / (1 - $0.probability) } ?? 1
-                return pullback1(mask.gradient(of: hiddenGradient, scale: scale), &gradients).adding(outputGradient)
+                hiddenGradient = mask.gradient(of: consume hiddenGradient, scale: scale)
+                return pullback1(hiddenGradient, &gradients).adding(outputGradient)
             }
         )
     }

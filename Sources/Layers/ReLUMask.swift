@@ -31,17 +31,16 @@ package struct ReLUMask: Sendable {
     /// The gradient of the ReLU's input from that of its output.
     ///
     /// - Parameter scale: the output is so many times the ReLU's.
-    package func gradient(of gradient: Tensor, scale: Float = 1) -> Tensor {
+    package func gradient(of gradient: consuming Tensor, scale: Float = 1) -> Tensor {
         precondition(gradient.shape == shape, "gradient \(gradient.shape) of \(shape)")
-        let signs = signs.start.assumingMemoryBound(to: UInt16.self)
-        return Tensor(shape) { result in
-            guard let target = result.baseAddress else { return }
-            withExtendedLifetime((self, gradient)) {
-                Self.forElements(gradient.count) { elements in
+        let (signs, count) = (signs, gradient.count)
+        return gradient.rewritten { source, target in
+            withExtendedLifetime(signs) {
+                let words = signs.start.assumingMemoryBound(to: UInt16.self)
+                Self.forElements(count) { elements in
                     let start = elements.lowerBound
                     signs_mask(
-                        Int64(elements.count), scale, signs + start / Self.width, gradient.pointer + start,
-                        target + start)
+                        Int64(elements.count), scale, words + start / Self.width, source + start, target + start)
                 }
             }
         }

@@ -3,14 +3,14 @@ import Tensors
 
 extension Tensor {
     /// The elementwise sum of two tensors of one shape.
-    public func adding(_ other: Tensor) -> Tensor {
+    public consuming func adding(_ other: Tensor) -> Tensor {
         precondition(shape == other.shape, "cannot add \(other.shape) to \(shape)")
-        return Tensor(shape) { output in
-            guard let target = output.baseAddress else { return }
-            withExtendedLifetime((self, other)) {
+        let count = count
+        return rewritten { source, target in
+            withExtendedLifetime(other) {
                 Parallel.forRanges(count, minimumPerThread: 1 << 15) { range in
                     let start = range.lowerBound
-                    rows_add(Int64(range.count), pointer + start, other.pointer + start, target + start)
+                    rows_add(Int64(range.count), source + start, other.pointer + start, target + start)
                 }
             }
         }

@@ -67,6 +67,24 @@ public struct Tensor: Sendable {
         return try withExtendedLifetime(storage) { try body(UnsafeMutableBufferPointer(start: start, count: count)) }
     }
 
+    /// The tensor that `body` writes from this one's elements, each of which it may overwrite once it has read it: in the same
+    /// memory where nobody else needs the elements any more, which spares the way to other memory.
+    package consuming func rewritten(
+        _ body: (_ source: UnsafePointer<Float>, _ target: UnsafeMutablePointer<Float>) -> Void
+    ) -> Tensor {
+        if isKnownUniquelyReferenced(&storage), storage.isWritable {
+            withMutableElements { elements in
+                guard let target = elements.baseAddress else { return }
+                body(target, target)
+            }
+            return self
+        }
+        return Tensor(shape) { elements in
+            guard let target = elements.baseAddress else { return }
+            withExtendedLifetime(storage) { body(pointer, target) }
+        }
+    }
+
     /// The same elements under another shape.
     ///
     /// - Precondition: both shapes hold the same number of elements.
