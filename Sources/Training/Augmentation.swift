@@ -127,7 +127,7 @@ public struct Augmentation: Sendable, Hashable {
             return LabelledImage.Object(
                 classID: object.classID, box: turn.position(of: seen, width: frame.width, height: frame.height))
         }
-        return LabelledImage(image: image, objects: objects)
+        return LabelledImage(image: image, objects: objects, name: sample.name)
     }
 
     private func turn(_ generator: inout SeededGenerator) -> Turn {

@@ -44,8 +44,8 @@ public final class BatchLoader: @unchecked Sendable {
     }
 
     /// Takes a sample to the network's size, such as an ``Augmentation`` does; called on any thread. `seed` decides all that is
-    /// random.
-    public typealias Augment = @Sendable (_ sample: LabelledImage, _ seed: UInt64) -> LabelledImage
+    /// random. A sample for which it throws is left out, like one that cannot be read.
+    public typealias Augment = @Sendable (_ sample: LabelledImage, _ seed: UInt64) throws -> LabelledImage
 
     private let source: any SampleSource
     private let augment: Augment
@@ -167,7 +167,7 @@ public final class BatchLoader: @unchecked Sendable {
         func read(_ position: Int) {
             do {
                 let sample = try source.sample(epoch: epoch, position: position)
-                samples.append(augment(sample, SeededGenerator.mixed(options.seed, epoch, position)))
+                samples.append(try augment(sample, SeededGenerator.mixed(options.seed, epoch, position)))
             } catch {
                 problems.append(error)
             }

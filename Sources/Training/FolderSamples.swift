@@ -198,7 +198,7 @@ public struct FolderSamples: SampleSource {
                 classID: object.classID,
                 box: object.box.clamped(width: Float(image.width), height: Float(image.height)))
         }
-        return LabelledImage(image: image, objects: objects)
+        return LabelledImage(image: image, objects: objects, name: sample.path)
     }
 
     private func failure(_ reason: DatasetError.Reason) -> DatasetError {

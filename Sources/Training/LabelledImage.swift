@@ -20,10 +20,13 @@ public struct LabelledImage: Sendable, Equatable {
     public var image: Image
     /// In any order; there may be none.
     public var objects: [Object]
+    /// Where it comes from, for messages: a file's path.
+    public var name: String
 
-    public init(image: Image, objects: [Object]) {
+    public init(image: Image, objects: [Object], name: String = "") {
         self.image = image
         self.objects = objects
+        self.name = name
     }
 
     /// The objects as a ``Criterion`` takes them: cxcywh in 0...1 of the image.

@@ -178,6 +178,24 @@ import Testing
         #expect(try folder.text("run/metrics.jsonl").split(separator: "\n").count == lines.count)
     }
 
+    /// A two-stage model finds too few locations in a photo that is all but a line.
+    @Test func photosTooNarrowForAllQueriesAreLeftOut() throws {
+        let folder = try Self.folder()
+        try folder.add(Pictures.png(width: 300, height: 6, seed: 1), as: "codes/images/narrow.png")
+        let annotations = try folder.text("codes/annotations.json").replacingOccurrences(
+            of: "{\"images\":[", with: "{\"images\":[{\"id\":99,\"file_name\":\"narrow.png\"},")
+        try folder.add(Array(annotations.utf8), as: "codes/annotations.json")
+        let result = try Command.run(
+            ["train", "--output", "run", "--epochs", "3", "--augment", "none"] + Self.dataset
+                + Self.quick
+                + ["--queries", "20"], in: folder)
+        #expect(result.status == 0, "\(result.error)")
+        #expect(
+            result.error.contains(
+                "codes/images/narrow.png: resized to 50x1 it has 11 locations for the two-stage model's 20 queries"),
+            "\(result.error)")
+    }
+
     private static func waitForFile(_ path: String) {
         let deadline = Date(timeIntervalSinceNow: 120)
         while !FileManager.default.fileExists(atPath: path), Date() < deadline { usleep(1000) }

@@ -45,7 +45,7 @@ final class CodeSamples: SampleSource {
             image: image,
             objects: annotations.filter { !$0.isIgnored }.map { code in
                 LabelledImage.Object(classID: CodeKind.allCases.firstIndex(of: code.kind) ?? 0, box: code.box)
-            })
+            }, name: "generated image \(number)")
         if useCount > 1 {
             images.withLock { images in
                 images[number] = made

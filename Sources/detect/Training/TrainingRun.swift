@@ -94,6 +94,18 @@ final class TrainingRun {
         )
     }
 
+    /// - Throws: ``Failure`` for an image of other proportions that has too few.
+    private static func requireRoomForQueries(_ configuration: Configuration, _ sample: LabelledImage) throws {
+        guard configuration.twoStage else { return }
+        let (width, height) = (sample.image.width, sample.image.height)
+        let locations = configuration.locationCount(height: height, width: width)
+        guard locations < configuration.queries else { return }
+        throw Failure(
+            code: "image_too_small",
+            "\(sample.name): resized to \(width)x\(height) it has \(locations) locations for the two-stage model's"
+                + " \(configuration.queries) queries")
+    }
+
     // MARK: - The loop
 
     /// - Returns: the exit status.
@@ -119,7 +131,11 @@ final class TrainingRun {
                 batchSize: plan.batchSize, seed: plan.seed, joinsImages: trainer.options.normalization == .batch,
                 threads: max(1, min(plan.threads, 4))),
             firstStep: trainer.stepCount
-        ) { augmentation($0, seed: $1) }
+        ) { [configuration = trainer.configuration] sample, seed in
+            let augmented = augmentation(sample, seed: seed)
+            try Self.requireRoomForQueries(configuration, augmented)
+            return augmented
+        }
         defer { loader.cancel() }
         func beginProgress() {
             messages.beginProgress(of: steps * plan.batchSize, after: trainer.stepCount * plan.batchSize)
