@@ -5,17 +5,6 @@
 // Standard output has one line of JSON: median_seconds, seconds (all), idle_memory_bytes (resident before the first run),
 // peak_memory_bytes (resident, of the whole process) and threads. Of a refused case, standard error has the error's code and text.
 
-import Foundation
-import Tensors
+import TestSupport
 
-guard let request = Request(Array(CommandLine.arguments.dropFirst())) else {
-    FileHandle.standardError.write(Data(Request.usage.utf8))
-    exit(64)
-}
-do {
-    print(try Probe(request: request).run())
-} catch {
-    let code = (error as? any DiagnosedError)?.code ?? "error"
-    FileHandle.standardError.write(Data("\(code)\n\(error)\n".utf8))
-    exit(1)
-}
+answer(Request(Array(CommandLine.arguments.dropFirst())), usage: Request.usage) { try Probe(request: $0).run() }

@@ -135,6 +135,7 @@ import Testing
         func step() throws -> Int {
             Int(try WeightFile.open("\(folder.path)/run/checkpoint.safetensors").tensor("optimizer.step").elements[0])
         }
+        func isSaving() -> Bool { folder.files(in: "run").contains { $0.hasPrefix(".unfinished-") } }
         var (before, killedSaves, round) = (0, 0, 0)
         while round < 4 || (killedSaves == 0 && round < 30) {
             let started = try Command.start(
@@ -142,10 +143,12 @@ import Testing
             if round == 0 { Self.waitForFile("\(folder.path)/run/checkpoint.safetensors") }
             let deadline = Date(timeIntervalSinceNow: 120)
             while try step() <= before, Date() < deadline { usleep(500) }
-            usleep(UInt32(round * 700))
+            // It saves after every step: wait until it is seen to write, for a while.
+            let patience = Date(timeIntervalSinceNow: 1)
+            while !isSaving(), Date() < patience {}
             kill(started.process.processIdentifier, SIGKILL)
             _ = try started.wait()
-            if folder.files(in: "run").contains(where: { $0.hasPrefix(".unfinished-") }) { killedSaves += 1 }
+            if isSaving() { killedSaves += 1 }
             let file = try WeightFile.open("\(folder.path)/run/checkpoint.safetensors")
             for name in file.names { #expect(try file.tensor(name).elements.allSatisfy { $0.isFinite }, "\(name)") }
             let after = try step()
@@ -160,7 +163,7 @@ import Testing
         while try step() <= before, Date() < deadline { usleep(500) }
         kill(last.process.processIdentifier, SIGINT)
         #expect(try last.wait().status == 130)
-        #expect(!folder.files(in: "run").contains { $0.hasPrefix(".unfinished-") })
+        #expect(!isSaving())
     }
 
     /// As after Ctrl-C in a validation, or a power cut.

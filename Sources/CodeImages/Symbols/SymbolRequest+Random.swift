@@ -50,7 +50,7 @@ extension SymbolRequest {
             return SymbolRequest(
                 symbology: CZINT_DATA_MATRIX, content: SymbolContent.serial(random.whole(in: 2...16), &random),
                 options: [0, Int32(random.whole(in: 25...30)), 0])
-        case ..<0.28:
+        case ..<0.3:
             return SymbolRequest(
                 symbology: CZINT_DATA_MATRIX, content: SymbolContent.serial(random.whole(in: 2...30), &random),
                 options: [0, Int32(random.whole(in: 31...48)), 0])

@@ -79,8 +79,8 @@ struct SymbolStyle: Sendable {
             style.growth = random.chance(0.7) ? [growth, growth] : [growth, 0]
             if symbol.kind == .linear || symbol.kind == .pdf417 { style.growth.y = 0 }
         }
-        if symbol.kind == .qrCode, symbol.matrix.columns >= 25, random.chance(0.14) {
-            style.logoShare = random.value(in: 0.14...0.3)
+        if symbol.kind == .qrCode, symbol.matrix.columns >= 25, random.chance(0.2) {
+            style.logoShare = random.value(in: 0.14...0.34)
         }
         if random.chance(0.14) { style.wear = random.value(in: 0.05...0.75) }
         if random.chance(0.08) {
