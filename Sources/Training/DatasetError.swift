@@ -10,6 +10,8 @@ public struct DatasetError: DiagnosedError, Equatable {
         case noCategories
         /// No image is left; `listed` is how many the file has.
         case noImages(listed: Int)
+        /// No image has an object to learn from; `annotations` is how many the file has.
+        case noObjects(annotations: Int)
         /// A class was asked for that no category is called; `known` has the names of all.
         case unknownClass(name: String, known: [String])
         /// A class was asked for twice, or several categories are called so.
@@ -43,6 +45,7 @@ public struct DatasetError: DiagnosedError, Equatable {
         switch reason {
         case .noCategories: "no_category"
         case .noImages: "no_input"
+        case .noObjects: "no_objects"
         case .unknownClass: "unknown_class"
         case .ambiguousClass: "ambiguous_class"
         case .unknownImage: "unknown_image"
@@ -64,6 +67,10 @@ public struct DatasetError: DiagnosedError, Equatable {
             return listed == 0
                 ? "images: expected at least one, found none"
                 : "images: expected at least one with objects, found none among \(listed); keep images without objects"
+        case .noObjects(let annotations):
+            return
+                "annotations: expected at least one object, found none among \(annotations): crowds, boxes without area and other"
+                + " classes do not count"
         case .unknownClass(let name, let known):
             let names = known.prefix(20).map { "\"\($0)\"" }.joined(separator: ", ") + (known.count > 20 ? ", ..." : "")
             return "categories: expected one called \"\(name)\", found \(names)"

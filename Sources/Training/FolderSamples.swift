@@ -119,14 +119,21 @@ public struct FolderSamples: SampleSource {
         omitted.images = samples.count - self.samples.count
         self.omitted = omitted
         guard !self.samples.isEmpty else { throw failure(.noImages(listed: dataset.images.count)) }
+        guard mostObjects > 0 else { throw failure(.noObjects(annotations: dataset.annotations.count)) }
     }
 
     private static func columns(
         of categories: [COCO.Category], _ classes: [String]?, _ failure: (DatasetError.Reason) -> DatasetError
     ) throws -> [COCO.Category] {
         guard !categories.isEmpty, classes?.isEmpty != true else { throw failure(.noCategories) }
-        guard let classes else { return categories.sorted { $0.id < $1.id } }
         let byName = Dictionary(grouping: categories, by: \.name)
+        guard let classes else {
+            // Weights and results know classes by their names.
+            if let twice = categories.first(where: { (byName[$0.name]?.count ?? 0) > 1 }) {
+                throw failure(.ambiguousClass(name: twice.name))
+            }
+            return categories.sorted { $0.id < $1.id }
+        }
         var taken: Set<String> = []
         var columns: [COCO.Category] = []
         for name in classes {
@@ -141,6 +148,9 @@ public struct FolderSamples: SampleSource {
 
     /// How many images are used.
     public var sampleCount: Int { samples.count }
+
+    /// The most objects in an image.
+    public var mostObjects: Int { samples.reduce(0) { max($0, $1.objects.count) } }
 
     /// Asks the system for every image's file without opening any, so that a training need not begin to find out.
     ///

@@ -67,9 +67,31 @@ struct OutputFolder: Sendable {
         }
     }
 
+    /// Keeps the folder for this process, as long as the lock lives.
+    ///
+    /// - Throws: ``Failure`` when another process has it. File systems without locks let everyone in.
+    func lock() throws -> FolderLock {
+        let descriptor = FilePath(path).withCString { open($0, O_RDONLY | O_DIRECTORY | O_CLOEXEC) }
+        guard descriptor >= 0 else { throw FileError(path: path, action: "open", systemCode: errno) }
+        if flock(descriptor, LOCK_EX | LOCK_NB) != 0, errno == EWOULDBLOCK {
+            close(descriptor)
+            throw Failure(code: "folder_in_use", "\(path): another training is writing to this folder")
+        }
+        return FolderLock(descriptor: descriptor)
+    }
+
     /// Makes the folder and sees whether files can be made in it.
     func prepare() throws {
         try Self.makeFolder(path)
         guard access(path, W_OK | X_OK) == 0 else { throw FileError(path: path, action: "write to", systemCode: errno) }
     }
+}
+
+/// A folder that one process writes to.
+final class FolderLock: Sendable {
+    private let descriptor: Int32
+
+    fileprivate init(descriptor: Int32) { self.descriptor = descriptor }
+
+    deinit { close(descriptor) }
 }

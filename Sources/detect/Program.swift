@@ -33,20 +33,24 @@ enum Program {
                 try command.run()
                 return
             }
-            exit(run { try runnable.execute() })
+            let isNamed = !(runnable is PredictCommand)
+            exit(run(isNamed ? type(of: runnable).configuration.commandName : nil) { try runnable.execute() })
         } catch {
             DetectCommand.exit(withError: error)
         }
     }
 
     /// Runs `body` and turns what it throws into a message and a status.
-    private static func run(_ body: () throws -> Int32) -> Int32 {
+    ///
+    /// - Parameter name: the command whose help says how it is called; nil for the one without a name.
+    private static func run(_ name: String? = nil, _ body: () throws -> Int32) -> Int32 {
         do {
             return try body()
         } catch is ClosedPipe {
             return ExitStatus.success.rawValue
         } catch let error as UsageError {
-            StandardError.write("detect: error: \(error.description.printable)\nSee 'detect --help'.\n")
+            let help = ["detect", name, "--help"].compactMap(\.self).joined(separator: " ")
+            StandardError.write("detect: error: \(error.description.printable)\nSee '\(help)'.\n")
             return ExitStatus.usage.rawValue
         } catch {
             StandardError.write("detect: error: \(Failure(error).description.printable)\n")

@@ -181,6 +181,89 @@ import Testing
         #expect(try folder.text("run/metrics.jsonl").split(separator: "\n").count == lines.count)
     }
 
+    /// Killed when best.bin was written, but not yet the line that says so: the validation is made again, and a worse one later
+    /// does not take its place.
+    @Test func whatWasBestIsNotForgotten() throws {
+        let folder = try Self.folder()
+        let arguments = ["train", "--output", "run", "--epochs", "1"] + Self.dataset + Self.judged + Self.quick
+        #expect(try Command.run(arguments, in: folder).status == 0)
+        // A metrics file that knows of a better validation than the checkpoint, which is saved before it.
+        let better = try folder.text("run/metrics.jsonl").replacingOccurrences(
+            of: "\"stats\":\\[[^,]*", with: "\"stats\":[0.99", options: .regularExpression)
+        try folder.add(Array(better.utf8), as: "run/metrics.jsonl")
+        let best = try folder.bytes("run/best.bin")
+        let more = try Command.run(["train", "--resume", "run", "--epochs", "2"], in: folder)
+        #expect(more.status == 0, "\(more.error)")
+        #expect(try folder.bytes("run/best.bin") == best)
+        #expect(try folder.bytes("run/last.bin") != best)
+    }
+
+    @Test func whatARunLeftOutIsMadeByTheNext() throws {
+        let folder = try Self.folder()
+        let arguments = ["train", "--output", "run", "--epochs", "1"] + Self.dataset + Self.quick
+        #expect(try Command.run(arguments, in: folder).status == 0)
+        let last = try folder.bytes("run/last.bin")
+        for name in ["best.bin", "last.bin", "metrics.jsonl"] {
+            try FileManager.default.removeItem(atPath: "\(folder.path)/run/\(name)")
+        }
+        let resumed = try Command.run(["train", "--resume", "run"], in: folder)
+        #expect(resumed.status == 0 && resumed.error.contains("metrics.jsonl is empty or gone"), "\(resumed.error)")
+        #expect(try folder.bytes("run/last.bin") == last && folder.bytes("run/best.bin") == last)
+    }
+
+    @Test func resumptionsKeepTheModelAndSayWhatChanged() throws {
+        let folder = try Self.folder()
+        let arguments = ["train", "-q", "--output", "run", "--epochs", "1"] + Self.dataset + Self.quick
+        let first = try Command.run(arguments, in: folder)
+        #expect(first.status == 0 && first.error.isEmpty, "\(first.error)")
+        let other = try Command.run(["train", "--resume", "run", "--width", "64"], in: folder)
+        #expect(other.status == 64 && other.error.contains("leave --width out"), "\(other.error)")
+        let batch = try Command.run(
+            ["train", "--resume", "run", "--verbose", "--batch-size", "3", "--epochs", "2"], in: folder)
+        #expect(batch.status == 0, "\(batch.error)")
+        #expect(batch.error.contains("an epoch has 2 steps now, and had 3; the 3 steps done count as 1.5 epochs"))
+    }
+
+    @Test func aFolderHasOneTrainingAtATime() throws {
+        let folder = try Self.folder()
+        let arguments = ["train", "--codes", "600", "--codes-size", "64-80", "--output", "run"] + Self.quick
+        signal(SIGINT, SIG_DFL)
+        let first = try Command.start(arguments + ["--save-every", "0"], in: folder)
+        Self.waitForFile("\(folder.path)/run/checkpoint.safetensors")
+        let second = try Command.run(["train", "--resume", "run"], in: folder)
+        #expect(second.status == 2 && second.error.contains("run: another training is writing"), "\(second.error)")
+        kill(first.process.processIdentifier, SIGINT)
+        #expect(try first.wait().status == 130)
+    }
+
+    /// The same classes in another order: each keeps its row of the heads.
+    @Test func headsFollowTheNamesOfTheirClasses() throws {
+        let folder = try Self.folder()
+        let arguments = ["train", "--epochs", "1", "--learning-rate", "0"] + Self.dataset + Self.quick
+        #expect(try Command.run(arguments + ["--output", "first"], in: folder).status == 0)
+        var annotations = try folder.text("codes/annotations.json")
+        for (id, other) in [("0", "x"), ("4", "0"), ("x", "4")] {
+            annotations = annotations.replacingOccurrences(
+                of: "\"category_id\":\(id),", with: "\"category_id\":\(other),")
+            annotations = annotations.replacingOccurrences(
+                of: "{\"id\":\(id),\"name\"", with: "{\"id\":\(other),\"name\"")
+        }
+        try folder.add(Array(annotations.utf8), as: "codes/turned.json")
+        let second = try Command.run(
+            [
+                "train", "--epochs", "1", "--learning-rate", "0", "--output", "second", "--weights", "first/last.bin",
+                "--images", "codes/images", "--annotations", "codes/turned.json", "--size", "48", "--max-size", "64",
+                "--freeze", "all",
+            ], in: folder)
+        #expect(second.status == 0, "\(second.error)")
+        let name = "class_embed.0.weight"
+        let before = try WeightFile.open("\(folder.path)/first/last.bin").tensor(name)
+        let after = try WeightFile.open("\(folder.path)/second/last.bin").tensor(name)
+        #expect(after.rows(0..<1).elements == before.rows(4..<5).elements)
+        #expect(after.rows(1..<4).elements == before.rows(1..<4).elements)
+        #expect(after.rows(4..<5).elements == before.rows(0..<1).elements)
+    }
+
     /// A two-stage model finds too few locations in a photo that is all but a line.
     @Test func photosTooNarrowForAllQueriesAreLeftOut() throws {
         let folder = try Self.folder()
@@ -221,16 +304,11 @@ import Testing
             ["--codes", "10", "--output", "run", "--val-annotations", "foreign.json", "--val-images", "codes"],
             "objects of 'cat'"
         ),
-        (
-            ["--codes", "10", "--output", "run", "--val-annotations", "empty.json", "--val-images", "codes"],
-            "found none"
-        ),
     ])
     func wrongCalls(_ arguments: [String], _ message: String) throws {
         let folder = try Self.folder()
         let image =
             #"{"images": [{"id": 1, "file_name": "images/000000.jpg"}], "categories": [{"id": 1, "name": "cat"}]"#
-        try folder.add(Array((image + #", "annotations": []}"#).utf8), as: "empty.json")
         let box = #"{"id": 7, "image_id": 1, "category_id": 1, "bbox": [1, 1, 5, 5]}"#
         try folder.add(Array((image + #", "annotations": [\#(box)]}"#).utf8), as: "foreign.json")
         let result = try Command.run(["train"] + arguments, in: folder)
@@ -239,6 +317,10 @@ import Testing
     }
 
     @Test(arguments: [
+        (
+            ["--codes", "10", "--output", "run", "--val-annotations", "empty.json", "--val-images", "codes"],
+            "expected at least one object, found none"
+        ),
         (["--resume", "nowhere"], "nowhere/checkpoint.safetensors: cannot open"),
         (["--codes", "10", "--output", "run", "--backbone", "codes/annotations.json"], "codes/annotations.json"),
         (["--codes", "10", "--output", "run", "--backbone", "none.safetensors"], "none.safetensors"),
@@ -249,6 +331,9 @@ import Testing
     ])
     func whatCannotBeRead(_ arguments: [String], _ message: String) throws {
         let folder = try Self.folder()
+        let image =
+            #"{"images": [{"id": 1, "file_name": "images/000000.jpg"}], "categories": [{"id": 1, "name": "cat"}]"#
+        try folder.add(Array((image + #", "annotations": []}"#).utf8), as: "empty.json")
         let broken =
             #"{"images": [{"id": 1, "file_name": "000000.jpg"}], "categories": [{"id": 1, "name": "a"}], "annotations":"#
             + #" [{"id": 7, "image_id": 1, "category_id": 5, "bbox": [1, 1, 5, 5]}]}"#

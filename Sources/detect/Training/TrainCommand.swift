@@ -148,6 +148,17 @@ struct TrainingModelArguments: ParsableArguments {
             from nothing. (default: frozen; batch without --weights and --backbone)
             """)
     var batchNorm: NormalizationChoice?
+
+    /// An option that decides what the model is, if one is given: a training that goes on has its model.
+    var shapingOption: String? {
+        let options: [(String, Bool)] = [
+            ("--weights", weights != nil), ("--backbone", backbone != nil), ("--model", model != .small),
+            ("--width", width != nil), ("--encoder-layers", encoderLayers != nil),
+            ("--decoder-layers", decoderLayers != nil), ("--queries", queries != nil), ("--levels", levels != nil),
+            ("--num-classes", numClasses != nil),
+        ]
+        return options.first { $0.1 }?.0
+    }
 }
 
 /// How it learns.
@@ -155,7 +166,9 @@ struct TrainingCourseArguments: ParsableArguments {
     @Option(help: ArgumentHelp("How often all images are learnt from.", valueName: "n"))
     var epochs = 50
 
-    @Option(help: ArgumentHelp("Images in a step.", valueName: "n"))
+    @Option(
+        help: ArgumentHelp(
+            "Images in a step; those at an epoch's end that fill none wait for another epoch.", valueName: "n"))
     var batchSize = 8
 
     @Option(help: ArgumentHelp("The largest learning rate of AdamW.", valueName: "rate"))
@@ -173,8 +186,11 @@ struct TrainingCourseArguments: ParsableArguments {
     @Option(help: ArgumentHelp("Longer gradients are shortened to this norm; 0 for no limit.", valueName: "norm"))
     var clip = 0.1
 
-    @Option(help: ArgumentHelp("Steps until the learning rate is whole.", valueName: "n"))
-    var warmup = 200
+    @Option(
+        help: ArgumentHelp(
+            "Steps until the learning rate is whole. (default: 200, but no more than a tenth of the training)",
+            valueName: "n"))
+    var warmup: Int?
 
     @Option(help: "How the learning rate falls: to a tenth at once (step), or to a hundredth along a cosine.")
     var schedule: ScheduleChoice = .step
@@ -239,7 +255,7 @@ struct TrainingOutputArguments: ParsableArguments {
     @Option(
         name: .shortAndLong,
         help: ArgumentHelp(
-            "Where files are written; those of an earlier training in it are replaced.", valueName: "folder"),
+            "Where files are written; another training there is refused.", valueName: "folder"),
         completion: .directory)
     var output: String?
 

@@ -10,6 +10,8 @@ struct TrainingData {
     let source: any SampleSource
     let validation: Validation?
     let warnings: [String]
+    /// The most objects in an image; nil for a source without end.
+    let mostObjects: Int?
 
     /// Keeps the images to learn from apart from those that `detect synthesize` makes with the same seed, to judge with.
     private static let codesSeed: UInt64 = 0x6C65_6172_6E00_0000
@@ -28,6 +30,7 @@ struct TrainingData {
             try samples.checkFiles()
             warnings += Self.warnings(samples.omitted, path)
             source = samples
+            mostObjects = samples.mostObjects
         case (nil, nil, let count?):
             let count = try PredictOptions.number(count, "--codes", batchSize...100_000_000)
             let use = try PredictOptions.number(arguments.codesUse, "--codes-use", 1...1000)
@@ -35,6 +38,7 @@ struct TrainingData {
             source = CodeSamples(
                 CodeImageGenerator(seed: seed ^ Self.codesSeed, options: .init(longerSide: sides)), sampleCount: count,
                 useCount: use)
+            mostObjects = nil
         case (_, _, _?): throw UsageError("train: --codes takes the place of --images and --annotations")
         case (nil, nil, nil):
             throw UsageError("train: expected --images and --annotations, or --codes; found none")

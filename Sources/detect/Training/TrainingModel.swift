@@ -3,6 +3,7 @@
 import Checkpoint
 import DeformDETR
 import Foundation
+import Tensors
 import Training
 
 /// A model before its first step.
@@ -32,19 +33,21 @@ struct TrainingModel {
         warnings = []
     }
 
-    /// - Parameter classCount: of the data.
+    /// - Parameter classNames: of the data.
     /// - Throws: ``UsageError``; the libraries' errors about the files.
-    init(_ arguments: TrainingModelArguments, classCount: Int, seed: UInt64) throws {
+    init(_ arguments: TrainingModelArguments, classNames: [String], seed: UInt64) throws {
         var configuration: Configuration
+        var formerNames: [String?] = []
         var source: (any TensorSource)?
         if let path = arguments.weights {
             guard arguments.backbone == nil else {
                 throw UsageError("train: --weights has a backbone already; leave --backbone out")
             }
-            let file = try ModelFile.open(path)
+            let file = try Self.modelFile(path)
             configuration = file.configuration
             configuration.classes = 0
             source = file.source
+            formerNames = file.classNames
             preprocessing = file.preprocessing
             warnings = file.warnings
         } else {
@@ -59,9 +62,9 @@ struct TrainingModel {
             warnings = []
         }
         let classes = try arguments.numClasses.map { try PredictOptions.number($0, "--num-classes", 1...100_000) }
-        configuration.classes = classes ?? classCount
-        guard configuration.classes >= classCount else {
-            throw UsageError("--num-classes \(configuration.classes): the data has \(classCount) classes")
+        configuration.classes = classes ?? classNames.count
+        guard configuration.classes >= classNames.count else {
+            throw UsageError("--num-classes \(configuration.classes): the data has \(classNames.count) classes")
         }
         try Self.apply(arguments, to: &configuration)
         let origin = arguments.weights ?? arguments.backbone ?? "the options"
@@ -70,9 +73,28 @@ struct TrainingModel {
         startsFromNothing = source == nil
         if let source {
             try Self.requireWholeBackbone(of: configuration, in: source)
-            initial = try InitialParameters(configuration, seed: seed, completing: Self.opened(source))
+            var parameters = try TensorDictionary(copying: source)
+            Self.sortClasses(of: &parameters, from: formerNames, to: classNames)
+            initial = try InitialParameters(configuration, seed: seed, completing: parameters)
         } else {
             initial = try InitialParameters(configuration, seed: seed)
+        }
+    }
+
+    /// - Throws: ``UsageError`` for a file of another kind that a training knows as well; the libraries' errors.
+    private static func modelFile(_ path: String) throws -> ModelFile {
+        do {
+            return try ModelFile.open(path)
+        } catch CheckpointError.missingTensor {
+            let names = try Set(WeightFile.open(path).names)
+            if names.contains("optimizer.step") {
+                throw UsageError(
+                    "train: \(path) is where a training goes on: --resume its folder, or give its best.bin")
+            }
+            if names.contains("conv1.weight") {
+                throw UsageError("train: \(path) has a backbone alone: it belongs to --backbone")
+            }
+            return try ModelFile.open(path)
         }
     }
 
@@ -91,8 +113,17 @@ struct TrainingModel {
         }
     }
 
-    private static func opened(_ source: any TensorSource) throws -> TensorDictionary {
-        try TensorDictionary(copying: source)
+    /// Brings the class heads into the order of the data's classes, if they are the same by name.
+    private static func sortClasses(
+        of parameters: inout TensorDictionary, from former: [String?], to names: [String]
+    ) {
+        let columns = names.compactMap { name in former.firstIndex(of: name) }
+        guard former.count == names.count, columns.count == names.count, columns != Array(names.indices) else { return }
+        for name in parameters.names where name.hasPrefix("class_embed.") {
+            guard let tensor = parameters[name], tensor.shape[0] == columns.count else { continue }
+            let (elements, width) = (tensor.elements, tensor.count / columns.count)
+            parameters[name] = Tensor(tensor.shape, columns.flatMap { elements[$0 * width..<($0 + 1) * width] })
+        }
     }
 
     /// - Throws: ``UsageError`` for sizes that do not go together.

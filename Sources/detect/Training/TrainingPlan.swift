@@ -26,7 +26,7 @@ struct TrainingPlan {
         }
         epochs = try PredictOptions.number(course.epochs, "--epochs", 1...1_000_000)
         batchSize = try PredictOptions.number(course.batchSize, "--batch-size", 1...1024)
-        _ = try PredictOptions.number(course.warmup, "--warmup", 0...1_000_000)
+        try course.warmup.map { _ = try PredictOptions.number($0, "--warmup", 0...1_000_000) }
         try number(course.learningRate, "--learning-rate", 0...1)
         try course.backboneLearningRate.map { try number($0, "--backbone-learning-rate", 0...1) }
         try number(course.weightDecay, "--weight-decay", 0...1)
@@ -59,7 +59,7 @@ struct TrainingPlan {
         options.precision = course.precision.precision
         options.optimizer.maximumNorm = course.clip > 0 ? course.clip : nil
         options.schedule = LearningRateSchedule(
-            warmupSteps: course.warmup,
+            warmupSteps: course.warmup ?? min(200, steps / 10),
             decay: course.schedule.decay(start: Int(Double(steps) * course.fallAfter), end: steps))
         options.averageDecay = course.averageDecay > 0 ? course.averageDecay : nil
         if let dropout = course.dropout.map(Float.init) {
@@ -67,6 +67,13 @@ struct TrainingPlan {
         }
         options.seed = seed
         return options
+    }
+
+    /// Why a training of so many steps learns little; nil when it does not.
+    func warmupWarning(steps: Int) -> String? {
+        guard let warmup = course.warmup, warmup >= steps else { return nil }
+        return "the learning rate is whole after \(counted(warmup, "step")), and the training has"
+            + " \(counted(steps, "step")): a smaller --warmup lets it learn more"
     }
 
     /// - Parameter sides: the sizes that the network sees.

@@ -18,6 +18,8 @@ final class TrainingRun {
     private let begunWithNothing: Bool
     private var trainer: Trainer
     private let log: MetricsLog
+    /// Keeps other trainings out of the folder.
+    private let lock: FolderLock
     /// The best AP so far; nil before the first validation.
     private var best: Double?
     private var clock = TrainingClock()
@@ -43,24 +45,38 @@ final class TrainingRun {
             if let checkpoint = session.checkpoint {
                 try TrainingModel(resuming: checkpoint, notes: session.notes)
             } else {
-                try TrainingModel(arguments.model, classCount: data.source.classNames.count, seed: plan.seed)
+                try TrainingModel(arguments.model, classNames: data.source.classNames, seed: plan.seed)
             }
         for warning in model.warnings { messages.warning(warning) }
+        if let objects = data.mostObjects, objects > model.configuration.queries {
+            messages.warning(
+                "an image has \(counted(objects, "object")), and the model finds \(model.configuration.queries) at most;"
+                    + " --queries makes it find more")
+        }
         begunWithNothing = model.startsFromNothing
+        guard !model.startsFromNothing || arguments.course.freeze != .all else {
+            throw UsageError(
+                "--freeze all: a backbone that starts from nothing must learn; give --backbone or --weights")
+        }
         preprocessing = try Self.preprocessing(arguments.augmentation, stated: model.preprocessing)
         try Self.requireRoomForQueries(model.configuration, plan.augmentation(preprocessing))
         stepsPerEpoch = BatchLoader.stepsPerEpoch(data.source, batchSize: plan.batchSize)
         let options = plan.trainerOptions(
             arguments.model, startsFromNothing: model.startsFromNothing, steps: plan.epochs * stepsPerEpoch)
         try session.folder.prepare()
+        lock = try session.folder.lock()
         session.folder.removeUnfinished()
         let metrics = try session.folder.place(for: TrainingFiles.metrics)
         if let checkpoint = session.checkpoint {
             try session.requireSameClasses(data.source.classNames, model.configuration)
             trainer = try Trainer(resuming: checkpoint, configuration: model.configuration, options: options)
-            best = session.best
             log = try MetricsLog(resuming: metrics, afterStep: trainer.stepCount)
+            // The line of a validation is written last of all, the checkpoint before it began.
+            best = log.metrics.best?.averagePrecision ?? session.best
             clock.earlier = session.seconds
+            for warning in session.warnings(stepsPerEpoch: stepsPerEpoch, steps: trainer.stepCount, log.metrics) {
+                messages.warning(warning)
+            }
         } else {
             for line in model.description { messages.note(line) }
             trainer = Trainer(
@@ -115,9 +131,11 @@ final class TrainingRun {
             "\(counted(data.source.sampleCount, "image")) an epoch, \(counted(steps, "step")) of"
                 + " \(counted(plan.batchSize, "image")), \(trainer.stepCount) of them done")
         guard trainer.stepCount < steps || lacksValidation else {
+            try writeLastModels()
             messages.note("nothing is left to do; --epochs asks for more")
             return ExitStatus.success.rawValue
         }
+        if let warning = plan.warmupWarning(steps: steps), trainer.stepCount == 0 { messages.warning(warning) }
         return try Interruption.guarded {
             try Parallel.withThreadCount(plan.threads) { try loop(to: steps) }
         }
@@ -156,7 +174,12 @@ final class TrainingRun {
         }
         if Interruption.isRequested, lacksValidation { return try interrupted() }
         messages.endProgress()
-        messages.note("the best weights are in \(try session.folder.place(for: TrainingFiles.best))")
+        let file = try session.folder.place(for: TrainingFiles.best)
+        if (try? FileStatus(of: FilePath(file))) == nil {
+            messages.warning("\(file), the best weights, is not there any more; last.bin has those of the last epoch")
+        } else {
+            messages.note("the best weights are in \(file)")
+        }
         return ExitStatus.success.rawValue
     }
 
@@ -203,17 +226,20 @@ final class TrainingRun {
         let epoch = trainer.stepCount / stepsPerEpoch
         // First of all: whatever goes wrong below, a later run begins with it again.
         try save()
-        let formerBest = best
-        var line = "epoch \(epoch)/\(plan.epochs): loss \(decimal(log.metrics.steps.last?.loss ?? 0, 3))"
-        if let validation = data.validation {
-            if isValidated(epoch) { line += try validate(validation, epoch: epoch) ?? "" }
-        } else {
-            try writeModel(TrainingFiles.best)
+        try writeLastModels()
+        var line = "epoch \(epoch)/\(plan.epochs)"
+        if let loss = log.metrics.steps.last?.loss { line += ": loss \(decimal(loss, 3))" }
+        if let validation = data.validation, isValidated(epoch) {
+            line += try validate(validation, epoch: epoch) ?? ""
         }
-        try writeModel(TrainingFiles.last)
-        if best != formerBest { try save() }
         try drawCurves()
         messages.note(line + ", \(ProgressBar.duration(clock.seconds)) so far")
+    }
+
+    /// The weights as they are; without validations they are the best, too.
+    private func writeLastModels() throws {
+        if data.validation == nil { try writeModel(TrainingFiles.best) }
+        try writeModel(TrainingFiles.last)
     }
 
     /// - Returns: what to say of it; nil when a signal ended it before its time.
@@ -226,17 +252,18 @@ final class TrainingRun {
         guard let evaluation = try validation.evaluate(detector, messages) else { return nil }
         let precision = evaluation.statistics[0]
         let isBest = best.map { precision > $0 } ?? true
-        try log.append(
-            ValidationMetrics(
-                step: trainer.stepCount, epoch: Double(epoch), evaluation: evaluation,
-                seconds: clock.seconds - start, isBest: isBest))
+        let sheet = validation.sheet(
+            detector, title: "epoch \(epoch)", count: Self.sheetImages, threshold: Self.sheetThreshold)
+        try sheet.write(to: session.folder.place(for: TrainingFiles.sheet))
         if isBest {
             best = precision
             try writeModel(TrainingFiles.best)
         }
-        let sheet = validation.sheet(
-            detector, title: "epoch \(epoch)", count: Self.sheetImages, threshold: Self.sheetThreshold)
-        try sheet.write(to: session.folder.place(for: TrainingFiles.sheet))
+        // Last: a validation without its line is made again by the next run.
+        try log.append(
+            ValidationMetrics(
+                step: trainer.stepCount, epoch: Double(epoch), evaluation: evaluation,
+                seconds: clock.seconds - start, isBest: isBest))
         let text = "AP \(decimal(precision, 3)), AP50 \(decimal(evaluation.statistics[1], 3))"
         return ", \(text)\(isBest ? " (best)" : "")"
     }
@@ -257,7 +284,7 @@ final class TrainingRun {
             notes: session.notes(
                 configuration: trainer.configuration, preprocessing: preprocessing,
                 begunWithNothing: begunWithNothing, classNames: data.source.classNames, best: best,
-                seconds: clock.seconds))
+                seconds: clock.seconds, stepsPerEpoch: stepsPerEpoch))
         clock.markSave()
     }
 

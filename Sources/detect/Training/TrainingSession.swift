@@ -25,6 +25,7 @@ struct TrainingSession {
         static let best = "best"
         static let preprocessing = "preprocessing"
         static let seconds = "seconds"
+        static let stepsPerEpoch = "steps_per_epoch"
     }
 
     /// - Parameter command: as it was called.
@@ -37,7 +38,7 @@ struct TrainingSession {
                 throw UsageError("train: expected --output, the folder to write to, or --resume; found neither")
             }
             arguments = command
-            words = given
+            words = Self.withoutMessages(given)
             checkpoint = nil
             notes = [:]
             folder = try Self.outputFolder(output, command)
@@ -52,14 +53,18 @@ struct TrainingSession {
         guard command.result.output == nil else {
             throw UsageError("train: --resume goes on in its own folder; leave --output out")
         }
+        if let option = command.model.shapingOption {
+            throw UsageError("train: --resume goes on with the model of its checkpoint; leave \(option) out")
+        }
         let path = FilePath(resumed).appending(Array(TrainingFiles.checkpoint.utf8)).text
         let checkpoint = try WeightFile.open(path)
         notes = try Trainer.notes(of: checkpoint)
         self.checkpoint = checkpoint
         // Later options replace earlier ones.
-        words = try Self.words(in: notes, path) + Self.withoutResume(given)
+        let options = Self.withoutResume(given)
+        words = try Self.words(in: notes, path) + Self.withoutMessages(options)
         do {
-            arguments = try TrainCommand.parse(words)
+            arguments = try TrainCommand.parse(try Self.words(in: notes, path) + options)
         } catch {
             throw UsageError("train: \(TrainCommand.message(for: error)) (with the options of \(path))")
         }
@@ -100,12 +105,13 @@ struct TrainingSession {
     /// What a checkpoint is saved with.
     func notes(
         configuration: Configuration, preprocessing: Preprocessing, begunWithNothing: Bool, classNames: [String],
-        best: Double?, seconds: Double
+        best: Double?, seconds: Double, stepsPerEpoch: Int
     ) throws -> [String: String] {
         var notes = [
             Note.words: JSONText.array(words.map(JSONValue.quoted)),
             Note.preprocessing: preprocessing.json,
             Note.seconds: "\(seconds)",
+            Note.stepsPerEpoch: "\(stepsPerEpoch)",
             Note.configuration: try configuration.json(),
             Note.begunWithNothing: "\(begunWithNothing)",
             Note.classNames: JSONText.array(classNames.map(JSONValue.quoted)),
@@ -115,10 +121,32 @@ struct TrainingSession {
     }
 
     /// How long the training had run when the checkpoint was saved.
-    var seconds: Double { notes[Note.seconds].flatMap(Double.init) ?? 0 }
+    var seconds: Double {
+        let saved = notes[Note.seconds].flatMap(Double.init) ?? 0
+        return (0...1e9).contains(saved) ? saved : 0
+    }
 
-    /// The best AP before the checkpoint was saved; nil when there was none.
+    /// The best AP before the checkpoint was saved, for a training whose metrics are lost; nil when there was none.
     var best: Double? { notes[Note.best].flatMap(Double.init) }
+
+    /// What is not as the training left it.
+    ///
+    /// - Parameters:
+    ///   - stepsPerEpoch: as the data and the batch size have it now.
+    ///   - steps: that were done.
+    func warnings(stepsPerEpoch: Int, steps: Int, _ metrics: TrainingMetrics) -> [String] {
+        var warnings: [String] = []
+        if let saved = notes[Note.stepsPerEpoch].flatMap(Int.init), saved != stepsPerEpoch {
+            warnings.append(
+                "an epoch has \(counted(stepsPerEpoch, "step")) now, and had \(saved); the"
+                    + " \(counted(steps, "step")) done count as \(decimal(Double(steps) / Double(stepsPerEpoch), 1))"
+                    + " epochs")
+        }
+        if steps > 0, metrics.steps.isEmpty, metrics.validations.isEmpty {
+            warnings.append("\(folder.path)/\(TrainingFiles.metrics) is empty or gone; it begins anew")
+        }
+        return warnings
+    }
 
     /// - Throws: ``UsageError`` when the training's data now has other classes than it had, or more than the model.
     func requireSameClasses(_ classNames: [String], _ configuration: Configuration) throws {
@@ -129,15 +157,23 @@ struct TrainingSession {
             "train: the training in \(folder.path) is of the classes \(saved), but its data now has \(found)")
     }
 
-    private static func withoutResume(_ words: [String]) -> [String] {
+    /// What is said, and in which colours, is each call's own affair.
+    private static func withoutMessages(_ words: [String]) -> [String] {
+        without(["--color"], words).filter { !["-q", "--quiet", "-v", "--verbose"].contains($0) }
+    }
+
+    private static func withoutResume(_ words: [String]) -> [String] { without(["--resume"], words) }
+
+    /// The words without some options and their values.
+    private static func without(_ options: [String], _ words: [String]) -> [String] {
         var rest: [String] = []
         var skipsValue = false
         for word in words {
             if skipsValue {
                 skipsValue = false
-            } else if word == "--resume" {
+            } else if options.contains(word) {
                 skipsValue = true
-            } else if !word.hasPrefix("--resume=") {
+            } else if !options.contains(where: { word.hasPrefix($0 + "=") }) {
                 rest.append(word)
             }
         }
