@@ -368,18 +368,10 @@ DISPATCHED void deformable_sampling_backward(const deformable_sampling *operands
     }
 }
 
-void deformable_sampling_part_heads(int64_t pixels, int64_t heads, int64_t head_width, int64_t first, int64_t end,
-                                    const float *together, float *apart) {
+void deformable_sampling_reorder(int64_t heads, int64_t head_width, int64_t first, int64_t end, const float *from,
+                                 int64_t from_head, int64_t from_pixel, float *to, int64_t to_head, int64_t to_pixel) {
     for (int64_t pixel = first; pixel < end; pixel++)
         for (int64_t head = 0; head < heads; head++)
-            memcpy(apart + (head * pixels + pixel) * head_width, together + (pixel * heads + head) * head_width,
-                   (size_t)head_width * sizeof(float));
-}
-
-void deformable_sampling_join_heads(int64_t pixels, int64_t heads, int64_t head_width, int64_t first, int64_t end,
-                                    const float *apart, float *together) {
-    for (int64_t pixel = first; pixel < end; pixel++)
-        for (int64_t head = 0; head < heads; head++)
-            memcpy(together + (pixel * heads + head) * head_width, apart + (head * pixels + pixel) * head_width,
+            memcpy(to + head * to_head + pixel * to_pixel, from + head * from_head + pixel * from_pixel,
                    (size_t)head_width * sizeof(float));
 }

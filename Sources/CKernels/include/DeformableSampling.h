@@ -45,12 +45,8 @@ void deformable_sampling_forward(const deformable_sampling *operands, int64_t fi
 void deformable_sampling_backward(const deformable_sampling *operands, const deformable_sampling_gradients *gradients,
                                   int64_t first, int64_t end);
 
-/// Copies pixels `first..<end` of `[S, M, D]` to `[M, S, D]`, which has each head's pixels together.
-void deformable_sampling_part_heads(int64_t pixels, int64_t heads, int64_t head_width, int64_t first, int64_t end,
-                                    const float *together, float *apart);
-
-/// Copies pixels `first..<end` of `[M, S, D]` to `[S, M, D]`.
-void deformable_sampling_join_heads(int64_t pixels, int64_t heads, int64_t head_width, int64_t first, int64_t end,
-                                    const float *apart, float *together);
+/// Copies pixels `first..<end` of all heads from one order to another, given by elements from a head and from a pixel to the next.
+void deformable_sampling_reorder(int64_t heads, int64_t head_width, int64_t first, int64_t end, const float *from,
+                                 int64_t from_head, int64_t from_pixel, float *to, int64_t to_head, int64_t to_pixel);
 
 #endif
