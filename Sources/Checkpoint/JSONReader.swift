@@ -32,7 +32,12 @@ package struct JSONReader {
     /// Whether the innermost array or object has just been opened.
     private var isFirst = false
 
-    package init(_ bytes: [UInt8]) { self.bytes = bytes }
+    /// - Parameter bytes: UTF-8; a byte order mark before the document says nothing and is passed over, as section 8.1 of the
+    ///   RFC allows.
+    package init(_ bytes: [UInt8]) {
+        self.bytes = bytes
+        if bytes.starts(with: [0xEF, 0xBB, 0xBF]) { position = 3 }
+    }
 
     private var next: UInt8? { position < bytes.count ? bytes[position] : nil }
 

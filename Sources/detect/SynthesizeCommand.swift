@@ -30,7 +30,9 @@ struct SynthesizeCommand: RunnableCommand {
     var seed: UInt64 = 0
 
     @Option(help: ArgumentHelp("The longer side in pixels, or the range that it is drawn from.", valueName: "n|n-n"))
-    var size = "320-1000"
+    var size = Self.usualSides
+
+    static let usualSides = "320-1000"
 
     @Option(help: ArgumentHelp("Processor threads. (default: all processors)", valueName: "n"))
     var threads: Int?
@@ -44,6 +46,11 @@ struct SynthesizeCommand: RunnableCommand {
         let threads = try self.threads.map { try PredictOptions.number($0, "--threads", 1...1024) }
         let generator = CodeImageGenerator(seed: seed, options: .init(longerSide: try Self.sides(size, "--size")))
         let folder = OutputFolder(path: output, protected: [])
+        let dataset = FilePath(output).appending(Array(Synthesis.annotations.utf8))
+        guard (try? FileStatus(of: dataset)) == nil else {
+            throw UsageError(
+                "synthesize: \(output) holds a dataset already; choose another folder or remove \(dataset.text)")
+        }
         try folder.prepare()
         let messages = Messages(level: quiet ? .quiet : .normal, color: .auto)
         var synthesis = Synthesis(generator: generator, folder: folder, count: count)
@@ -78,6 +85,9 @@ private struct Synthesis {
     let count: Int
     /// By image number.
     private(set) var records: [Int: Record] = [:]
+
+    /// The name of the file with the boxes.
+    static let annotations = "annotations.json"
 
     init(generator: CodeImageGenerator, folder: OutputFolder, count: Int) {
         self.generator = generator
@@ -125,7 +135,7 @@ private struct Synthesis {
         messages.endProgress()
         if let failure = state.withLock({ $0.failure }) { throw failure }
         records = state.withLock { $0.records }
-        try AtomicFile.write(annotationFile().utf8, to: folder.place(for: "annotations.json"))
+        try AtomicFile.write(annotationFile().utf8, to: folder.place(for: Self.annotations))
         return records.values.reduce(0) { $0 + $1.annotations.count { !$0.isIgnored } }
     }
 

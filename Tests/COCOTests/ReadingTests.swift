@@ -36,6 +36,12 @@ import Testing
             found.annotations == [Annotation(id: 7, imageID: 1, categoryID: 2, box: box, area: 12.5, isCrowd: true)])
     }
 
+    @Test func aByteOrderMarkSaysNothing() throws {
+        let text = #"{"images": [{"id": 1}], "categories": [], "annotations": []}"#
+        #expect(try dataset(whole: "\u{FEFF}" + text) == dataset(whole: text))
+        #expect(throws: COCOError.self) { try dataset(whole: text + "\u{FEFF}") }
+    }
+
     @Test func missingAreaAndCrowd() throws {
         for extra in ["", ",\"area\":null,\"iscrowd\":null", ",\"iscrowd\":false"] {
             let found = try dataset("{\"bbox\":[1,2,3,4],\"id\":0,\"image_id\":1,\"category_id\":2\(extra)}")

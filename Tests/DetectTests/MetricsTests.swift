@@ -121,6 +121,7 @@ import Testing
                 try TrainingMetrics(parsing: Array((good + line + "\n" + good).utf8), path: "m.jsonl")
             }
             #expect(error?.line == 2 && error?.description.hasPrefix("m.jsonl: line 2: expected ") == true)
+            #expect(error?.description.hasSuffix("without that line the training can go on") == true)
         }
     }
 

@@ -46,6 +46,14 @@ import Testing
         }
     }
 
+    @Test func aDatasetIsNotReplaced() throws {
+        let folder = try TemporaryFolder()
+        #expect(try Command.run(Self.quick, in: folder).status == 0)
+        let second = try Command.run(Self.quick, in: folder)
+        #expect(second.status == 64)
+        #expect(second.error.contains("codes holds a dataset already"), "\(second.error)")
+    }
+
     @Test(arguments: [
         (["--images", "0"], "--images"), (["--images", "2", "--size", "9"], "--size"),
         (["--images", "2", "--size", "500-400"], "--size"), (["--images", "2", "--threads", "0"], "--threads"),

@@ -292,6 +292,8 @@ import Testing
         (["--codes", "10"], "expected --output"),
         (["--codes", "10", "--images", "codes/images", "--output", "run"], "--codes takes the place"),
         (["--images", "codes/images", "--output", "run"], "belong together"),
+        (dataset + ["--output", "run", "--codes-use", "3"], "--codes-use belongs to --codes"),
+        (dataset + ["--output", "run", "--codes-size", "64"], "--codes-size belongs to --codes"),
         (["--codes", "10", "--output", "run", "--epochs", "0"], "--epochs"),
         (["--codes", "10", "--output", "run", "--learning-rate", "-1"], "--learning-rate"),
         (["--codes", "10", "--output", "run", "--num-classes", "3"], "the data has 5 classes"),
@@ -328,6 +330,10 @@ import Testing
         (["--images", "codes/images", "--annotations", "broken.json", "--output", "run"], "(id 7)"),
         (["--codes", "10", "--output", "codes/annotations.json"], "codes/annotations.json"),
         (["--codes", "10", "--output", "run", "--queries", "9000"], "queries"),
+        (
+            ["--codes", "10", "--output", "run", "--backbone", "nan.safetensors"],
+            "contains nan at element 1: a training begins with finite numbers\n"
+        ),
     ])
     func whatCannotBeRead(_ arguments: [String], _ message: String) throws {
         let folder = try Self.folder()
@@ -338,6 +344,9 @@ import Testing
             #"{"images": [{"id": 1, "file_name": "000000.jpg"}], "categories": [{"id": 1, "name": "a"}], "annotations":"#
             + #" [{"id": 7, "image_id": 1, "category_id": 5, "bbox": [1, 1, 5, 5]}]}"#
         try folder.add(Array(broken.utf8), as: "broken.json")
+        var weights = try TensorDictionary(copying: WeightFile.open("\(folder.path)/backbone.safetensors"))
+        weights["conv1.weight"] = Tensor([8, 3, 7, 7], [0, .nan] + Array(repeating: 0, count: 1174))
+        try SafetensorsWriter.write(weights, to: "\(folder.path)/nan.safetensors")
         let result = try Command.run(["train"] + arguments, in: folder)
         #expect(result.status == 2, "\(result.error)")
         #expect(result.error.contains(message), "\(result.error)")

@@ -20,7 +20,9 @@ struct MetricsError: DiagnosedError, Equatable {
     var code: String { "malformed_metrics" }
 
     var description: String {
-        "\(path): \(line.map { "line \($0): " } ?? "")expected \(expected), found \(found)".printable
+        guard let line else { return "\(path): expected \(expected), found \(found)".printable }
+        return "\(path): line \(line): expected \(expected), found \(found); without that line the training can go on"
+            .printable
     }
 }
 

@@ -79,13 +79,14 @@ struct TrainingDataArguments: ParsableArguments {
 
     @Option(
         help: ArgumentHelp(
-            "How many samples each generated image serves for, varied otherwise each time.", valueName: "n"))
-    var codesUse = 3
+            "How many samples each generated image serves for, varied otherwise each time. (default: 3)", valueName: "n"))
+    var codesUse: Int?
 
     @Option(
         help: ArgumentHelp(
-            "The longer side of generated images in pixels, or the range that it is drawn from.", valueName: "n|n-n"))
-    var codesSize = "320-1000"
+            "The longer side of generated images in pixels, or the range that it is drawn from. (default: 320-1000)",
+            valueName: "n|n-n"))
+    var codesSize: String?
 
     @Option(
         help: ArgumentHelp("The folder of validation images. (default: as --images)", valueName: "folder"),
@@ -99,6 +100,9 @@ struct TrainingDataArguments: ParsableArguments {
     var valAnnotations: String?
 
     @OptionGroup var decoding: DecodingArguments
+
+    /// An option about generated images, if one is given.
+    var codesOption: String? { codesUse != nil ? "--codes-use" : codesSize != nil ? "--codes-size" : nil }
 }
 
 /// What learns.

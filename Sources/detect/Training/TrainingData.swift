@@ -21,6 +21,9 @@ struct TrainingData {
     /// - Throws: ``UsageError``; the libraries' errors about the files.
     init(_ arguments: TrainingDataArguments, batchSize: Int, seed: UInt64) throws {
         let decoding = try DecodingOptions(arguments.decoding)
+        if arguments.codes == nil, let option = arguments.codesOption {
+            throw UsageError("train: \(option) belongs to --codes, which is not given")
+        }
         var warnings: [String] = []
         switch (arguments.images, arguments.annotations, arguments.codes) {
         case (let folder?, let path?, nil):
@@ -33,8 +36,9 @@ struct TrainingData {
             mostObjects = samples.mostObjects
         case (nil, nil, let count?):
             let count = try PredictOptions.number(count, "--codes", batchSize...100_000_000)
-            let use = try PredictOptions.number(arguments.codesUse, "--codes-use", 1...1000)
-            let sides = try SynthesizeCommand.sides(arguments.codesSize, "--codes-size")
+            let use = try PredictOptions.number(arguments.codesUse ?? 3, "--codes-use", 1...1000)
+            let sides = try SynthesizeCommand.sides(
+                arguments.codesSize ?? SynthesizeCommand.usualSides, "--codes-size")
             source = CodeSamples(
                 CodeImageGenerator(seed: seed ^ Self.codesSeed, options: .init(longerSide: sides)), sampleCount: count,
                 useCount: use)

@@ -75,7 +75,7 @@ struct TrainingModel {
             try Self.requireWholeBackbone(of: configuration, in: source)
             var parameters = try TensorDictionary(copying: source)
             Self.sortClasses(of: &parameters, from: formerNames, to: classNames)
-            initial = try InitialParameters(configuration, seed: seed, completing: parameters)
+            initial = try Self.initial(configuration, seed: seed, completing: parameters)
         } else {
             initial = try InitialParameters(configuration, seed: seed)
         }
@@ -95,6 +95,21 @@ struct TrainingModel {
                 throw UsageError("train: \(path) has a backbone alone: it belongs to --backbone")
             }
             return try ModelFile.open(path)
+        }
+    }
+
+    /// - Throws: ``Failure`` for weights with NaN or infinity, from which nothing can be learnt.
+    private static func initial(
+        _ configuration: Configuration, seed: UInt64, completing parameters: TensorDictionary
+    ) throws -> InitialParameters {
+        do {
+            return try InitialParameters(configuration, seed: seed, completing: parameters)
+        } catch let error as CheckpointError {
+            guard case .nonfinite(let path, let name, let index, let value) = error else { throw error }
+            throw Failure(
+                code: error.code,
+                "\(path): tensor '\(name)' contains \(value) at element \(index): a training begins with finite numbers"
+                    .printable)
         }
     }
 
