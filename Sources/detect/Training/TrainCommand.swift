@@ -79,7 +79,8 @@ struct TrainingDataArguments: ParsableArguments {
 
     @Option(
         help: ArgumentHelp(
-            "How many samples each generated image serves for, varied otherwise each time. (default: 3)", valueName: "n"))
+            "How many samples each generated image serves for, varied otherwise each time. (default: 3)", valueName: "n"
+        ))
     var codesUse: Int?
 
     @Option(
