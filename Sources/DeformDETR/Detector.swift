@@ -14,6 +14,9 @@ public final class Detector: Sendable {
     public let classNames: [String?]
     public let model: DeformableDETR
     public let preprocessing: Preprocessing
+    /// Non-maximum suppression: of two detections of one class whose boxes' intersection over union exceeds this, the one with the
+    /// higher score stays; 0...1, and 1 keeps all.
+    public let overlapLimit: Float
     /// What a person should know about the checkpoint, such as a property that had to be guessed.
     public let warnings: [String]
     private let threads: Int
@@ -35,27 +38,30 @@ public final class Detector: Sendable {
     ///   - names: class names by id; nil takes the checkpoint's.
     ///   - preprocessing: the size that images are resized to; nil for the one that the weights' file states, or else the
     ///     published 800 and 1333.
+    ///   - overlapLimit: see ``overlapLimit``; nil for the one that the weights' file states, or else 1.
     ///   - threads: nil for all processors.
     ///   - allowsNonfinite: accept weights with NaN or infinity.
     /// - Throws: `CheckpointError`, `FileError`.
     public convenience init(
         weights: String, configurationFile: String? = nil, names: [String?]? = nil,
-        preprocessing: Preprocessing? = nil, threads: Int? = nil, allowsNonfinite: Bool = false
+        preprocessing: Preprocessing? = nil, overlapLimit: Float? = nil, threads: Int? = nil,
+        allowsNonfinite: Bool = false
     ) throws {
         try self.init(
             ModelFile.open(weights, configurationFile: configurationFile), names: names, preprocessing: preprocessing,
-            threads: threads, allowsNonfinite: allowsNonfinite)
+            overlapLimit: overlapLimit, threads: threads, allowsNonfinite: allowsNonfinite)
     }
 
     /// The same from a file that is open already.
     public convenience init(
-        _ file: ModelFile, names: [String?]? = nil, preprocessing: Preprocessing? = nil, threads: Int? = nil,
-        allowsNonfinite: Bool = false
+        _ file: ModelFile, names: [String?]? = nil, preprocessing: Preprocessing? = nil, overlapLimit: Float? = nil,
+        threads: Int? = nil, allowsNonfinite: Bool = false
     ) throws {
         self.init(
             try DeformableDETR(file.cursor(allowsNonfinite: allowsNonfinite), configuration: file.configuration),
             classNames: names ?? file.classNames, warnings: file.warnings,
-            preprocessing: preprocessing ?? file.preprocessing ?? Preprocessing(), threads: threads)
+            preprocessing: preprocessing ?? file.preprocessing ?? Preprocessing(),
+            overlapLimit: overlapLimit ?? file.overlapLimit ?? 1, threads: threads)
     }
 
     /// A model that is in memory, such as one in training.
@@ -63,10 +69,14 @@ public final class Detector: Sendable {
     /// - Parameters:
     ///   - classNames: by column of the logits; nil for one without name.
     ///   - warnings: what a person should know about the model.
+    ///   - overlapLimit: see ``overlapLimit``.
+    /// - Precondition: `overlapLimit` is a number from 0 to 1.
     public init(
         _ model: DeformableDETR, classNames: [String?], warnings: [String] = [],
-        preprocessing: Preprocessing = Preprocessing(), threads: Int? = nil
+        preprocessing: Preprocessing = Preprocessing(), overlapLimit: Float = 1, threads: Int? = nil
     ) {
+        precondition(0...1 ~= overlapLimit, "overlap limit \(overlapLimit)")
+        self.overlapLimit = overlapLimit
         self.model = model
         self.classNames = classNames
         self.warnings = warnings
@@ -142,8 +152,8 @@ public final class Detector: Sendable {
     ) throws -> [(detection: Detection, query: Int)] {
         try PostProcessing.detections(
             logits: output.logits, boxes: output.boxes, image: 0, width: image.originalWidth,
-            height: image.originalHeight, classNames: classNames, threshold: threshold, topK: topK,
-            chosenClasses: classes)
+            height: image.originalHeight, classNames: classNames, threshold: threshold,
+            overlapLimit: overlapLimit, topK: topK, chosenClasses: classes)
     }
 
     /// The network alone, with its stages timed.

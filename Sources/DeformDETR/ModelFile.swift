@@ -14,6 +14,8 @@ public struct ModelFile: Sendable {
     public let classNames: [String?]
     /// The size that the model was trained for, where the file says it.
     public let preprocessing: Preprocessing?
+    /// Where non-maximum suppression is to begin, as ``Detector/overlapLimit`` says; nil where the file says nothing.
+    public let overlapLimit: Float?
     /// What is odd or had to be assumed, for people.
     public let warnings: [String]
     /// The model's tensors under the official names, exactly those of ``Configuration/tensors``.
@@ -28,9 +30,10 @@ public struct ModelFile: Sendable {
     ///   ``FileError`` when the system refuses.
     public static func open(_ path: String, configurationFile: String? = nil) throws -> ModelFile {
         let file = try WeightFile.open(path)
+        let metadata = try ModelMetadata(file)
         var weights = try CanonicalWeights(file)
         var warnings = file.warnings
-        let hints = try gatherHints(file, configurationFile, &warnings)
+        let hints = try gatherHints(file, metadata, configurationFile, &warnings)
         let detected = try ConfigurationDetector(weights: weights, hints: hints).detect()
         let configuration = detected.configuration
         if configuration.sharesHeads {
@@ -41,8 +44,8 @@ public struct ModelFile: Sendable {
         try requireTensors(configuration, weights)
         return ModelFile(
             file: file, configuration: configuration, classNames: try classNames(configuration, hints),
-            preprocessing: try ModelMetadata(file)?.preprocessing, warnings: warnings + detected.warnings,
-            weights: weights)
+            preprocessing: metadata?.preprocessing, overlapLimit: metadata?.overlapLimit,
+            warnings: warnings + detected.warnings, weights: weights)
     }
 
     /// The format and naming, for people.
@@ -76,7 +79,7 @@ public struct ModelFile: Sendable {
 
     /// The most trusted first: what the caller names, what lies beside the checkpoint, what the checkpoint itself says.
     private static func gatherHints(
-        _ file: WeightFile, _ configurationFile: String?, _ warnings: inout [String]
+        _ file: WeightFile, _ own: ModelMetadata?, _ configurationFile: String?, _ warnings: inout [String]
     ) throws -> [ConfigurationHints] {
         var hints: [ConfigurationHints] = []
         if let configurationFile {
@@ -84,7 +87,7 @@ public struct ModelFile: Sendable {
                 try ConfigurationHints(huggingFace: JSONValue(contentsOf: configurationFile), origin: configurationFile)
             )
         }
-        if let own = try ModelMetadata(file) {
+        if let own {
             // A converted file carries everything; a config.json beside it belongs to something else.
             return hints + [ConfigurationHints(own.configuration, classNames: own.classNames, origin: file.path)]
         }
@@ -146,36 +149,43 @@ public struct ModelFile: Sendable {
     /// Writes the model as `w.bin`: a safetensors file with official names, float32, tensors 64-byte aligned, and the configuration
     /// and class names in its metadata.
     ///
-    /// - Parameter classNames: names by id in place of the checkpoint's.
+    /// - Parameters:
+    ///   - classNames: names by id in place of the checkpoint's.
+    ///   - overlapLimit: in place of the checkpoint's.
     /// - Throws: ``FileError``; ``CheckpointError`` when weights are damaged or not finite.
-    public func write(to path: String, classNames: [String?]? = nil, allowsNonfinite: Bool = false) throws {
+    public func write(
+        to path: String, classNames: [String?]? = nil, overlapLimit: Float? = nil, allowsNonfinite: Bool = false
+    ) throws {
         try Self.write(
             cursor(allowsNonfinite: allowsNonfinite), configuration: configuration,
-            classNames: classNames ?? self.classNames, preprocessing: preprocessing, to: path)
+            classNames: classNames ?? self.classNames, preprocessing: preprocessing,
+            overlapLimit: overlapLimit ?? self.overlapLimit, to: path)
     }
 
-    /// Writes a model that is not, or not only, in a file, as ``write(to:classNames:allowsNonfinite:)`` does.
+    /// Writes a model that is not, or not only, in a file, as ``write(to:classNames:overlapLimit:allowsNonfinite:)`` does.
     ///
     /// - Parameters:
     ///   - parameters: all of the model's tensors under their official names; others are left out.
     ///   - classNames: by class id; nil where a column has no name.
     ///   - preprocessing: the size that the model was trained for.
+    ///   - overlapLimit: where its detections' suppression is to begin; see ``Detector/overlapLimit``.
     /// - Throws: ``FileError``; ``CheckpointError`` when a parameter is missing, has another shape or is not finite.
     public static func write(
         _ parameters: some TensorSource, configuration: Configuration, classNames: [String?],
-        preprocessing: Preprocessing?, to path: String
+        preprocessing: Preprocessing?, overlapLimit: Float? = nil, to path: String
     ) throws {
         try write(
             WeightCursor(parameters), configuration: configuration, classNames: classNames,
-            preprocessing: preprocessing, to: path)
+            preprocessing: preprocessing, overlapLimit: overlapLimit, to: path)
     }
 
     private static func write(
         _ cursor: WeightCursor, configuration: Configuration, classNames: [String?], preprocessing: Preprocessing?,
-        to path: String
+        overlapLimit: Float?, to path: String
     ) throws {
         let metadata = ModelMetadata(
-            configuration: configuration, classNames: classNames, preprocessing: preprocessing)
+            configuration: configuration, classNames: classNames, preprocessing: preprocessing,
+            overlapLimit: overlapLimit)
         // In the network's order.
         let checked = CheckedTensors(cursor, tensors: configuration.tensors.map { ($0.name, $0.shape) })
         try SafetensorsWriter.write(checked, to: path, metadata: metadata.strings(), alignment: 64)

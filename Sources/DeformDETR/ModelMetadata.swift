@@ -10,6 +10,7 @@ enum MetadataKey {
     static let classNames = "class_names"
     static let dtype = "dtype"
     static let preprocessing = "preprocessing"
+    static let overlapLimit = "nms"
 }
 
 extension Configuration {
@@ -71,10 +72,13 @@ struct ModelMetadata {
     let classNames: [Int: String]
     /// The size that the model was trained for; nil when nothing was said.
     let preprocessing: Preprocessing?
+    /// See ``Detector/overlapLimit``; nil when nothing was said.
+    let overlapLimit: Float?
 
-    init(configuration: Configuration, classNames: [String?], preprocessing: Preprocessing?) {
+    init(configuration: Configuration, classNames: [String?], preprocessing: Preprocessing?, overlapLimit: Float?) {
         self.configuration = configuration
         self.preprocessing = preprocessing
+        self.overlapLimit = overlapLimit
         var names: [Int: String] = [:]
         for (index, name) in classNames.enumerated() { names[index] = name }
         self.classNames = names
@@ -121,6 +125,14 @@ struct ModelMetadata {
         preprocessing = try file.metadata[MetadataKey.preprocessing].map {
             try Preprocessing(json: $0, origin: file.path, key: "metadata '\(MetadataKey.preprocessing)'")
         }
+        overlapLimit = try file.metadata[MetadataKey.overlapLimit].map { text in
+            guard let limit = Float(text), 0...1 ~= limit else {
+                throw CheckpointError.configuration(
+                    path: file.path, key: "metadata '\(MetadataKey.overlapLimit)'", expected: "a number from 0 to 1",
+                    found: "'\(text.prefix(40))'")
+            }
+            return limit
+        }
     }
 
     /// The strings to write.
@@ -137,6 +149,7 @@ struct ModelMetadata {
         if let preprocessing {
             strings[MetadataKey.preprocessing] = preprocessing.json
         }
+        strings[MetadataKey.overlapLimit] = overlapLimit.map { "\($0)" }
         return strings
     }
 }

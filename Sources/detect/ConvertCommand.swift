@@ -39,6 +39,14 @@ struct ConvertCommand: RunnableCommand {
         completion: .file())
     var config: String?
 
+    @Option(
+        help: ArgumentHelp(
+            """
+            State for every use of the result: of two boxes of a class whose IoU is above this, 0 to 1, keep the one with \
+            the higher score; 1 keeps all. (default: what the checkpoint states)
+            """, valueName: "iou"))
+    var nms: Float?
+
     @Flag(help: "Accept weights that contain NaN or infinity.")
     var allowNonfinite = false
 
@@ -48,6 +56,7 @@ struct ConvertCommand: RunnableCommand {
     func execute() throws -> Int32 {
         try dtype.checkSupported("--dtype")
         guard !output.isEmpty else { throw UsageError("--output: expected a file, found an empty argument") }
+        let overlapLimit = try nms.map(ModelOptions.overlapLimit)
         let sources = try ModelOptions.fileIdentities(weights: source, configuration: config, names: names)
         try OutputFolder.refuse(output, ifAmong: sources)
 
@@ -57,7 +66,8 @@ struct ConvertCommand: RunnableCommand {
         let classNames = try names.map { try ClassNames.read($0, count: model.configuration.classes) }
         let (_, milliseconds) = try timed {
             try Interruption.guarded {
-                try model.write(to: output, classNames: classNames, allowsNonfinite: allowNonfinite)
+                try model.write(
+                    to: output, classNames: classNames, overlapLimit: overlapLimit, allowsNonfinite: allowNonfinite)
             }
         }
         messages.note("\(source): \(model.format), \(model.configuration.summary)")

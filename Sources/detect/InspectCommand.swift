@@ -55,6 +55,11 @@ struct InspectCommand: RunnableCommand {
                     ?? "not stated"
             ),
             (
+                "suppression",
+                model.overlapLimit.map { $0 < 1 ? "of boxes of a class with an IoU above \($0)" : "none" }
+                    ?? "not stated"
+            ),
+            (
                 "classes",
                 "\(configuration.classes)" + (names.isEmpty ? ", no names" : ": " + names.joined(separator: ", "))
             ),

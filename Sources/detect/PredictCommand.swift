@@ -119,6 +119,14 @@ struct ViewArguments: ParsableArguments {
             "But the longer side to no more than this. (default: what the weights state, or 1333)", valueName: "pixels")
     )
     var maxSize: Int?
+
+    @Option(
+        help: ArgumentHelp(
+            """
+            Non-maximum suppression: of two boxes of a class whose IoU is above this, 0 to 1, keep the one with the higher \
+            score; 1 keeps all. (default: what the weights state, or 1)
+            """, valueName: "iou"))
+    var nms: Float?
 }
 
 /// Which detections count.

@@ -115,6 +115,8 @@ struct ModelOptions: Sendable {
     let configuration: String?
     let namesFile: String?
     let sides: Sides
+    /// See `Detector.overlapLimit`; nil for what the weights state.
+    let overlapLimit: Float?
     let threads: Int?
     let allowsNonfinite: Bool
 
@@ -124,18 +126,31 @@ struct ModelOptions: Sendable {
         let sides = Sides(
             shorter: try view.size.map { try PredictOptions.number($0, "--size", 32...4096) },
             longest: try view.maxSize.map { try PredictOptions.number($0, "--max-size", 32...8192) })
-        try self.init(weights: weights, settings: settings, names: view.names, sides: sides)
+        try self.init(
+            weights: weights, settings: settings, names: view.names, sides: sides,
+            overlapLimit: view.nms.map(Self.overlapLimit))
     }
 
     /// - Throws: ``UsageError``.
-    init(weights: String, settings: NetworkSettings, names: String? = nil, sides: Sides) throws {
+    init(
+        weights: String, settings: NetworkSettings, names: String? = nil, sides: Sides, overlapLimit: Float? = nil
+    ) throws {
         try settings.precision.checkSupported("--precision")
         self.weights = weights
         configuration = settings.config
         namesFile = names
         self.sides = sides
+        self.overlapLimit = overlapLimit
         threads = try settings.checkedThreads()
         allowsNonfinite = settings.allowNonfinite
+    }
+
+    /// `--nms`.
+    ///
+    /// - Throws: ``UsageError``.
+    static func overlapLimit(_ value: Float) throws -> Float {
+        guard 0...1 ~= value else { throw UsageError("--nms: expected a number from 0 to 1, found \(value)") }
+        return value
     }
 
     /// The files that are read for the model.
@@ -163,8 +178,8 @@ struct ModelOptions: Sendable {
         let file = try ModelFile.open(weights, configurationFile: configuration)
         let names = try namesFile.map { try ClassNames.read($0, count: file.configuration.classes) }
         return try Detector(
-            file, names: names, preprocessing: try sides.preprocessing(stated: file.preprocessing), threads: threads,
-            allowsNonfinite: allowsNonfinite)
+            file, names: names, preprocessing: try sides.preprocessing(stated: file.preprocessing),
+            overlapLimit: overlapLimit, threads: threads, allowsNonfinite: allowsNonfinite)
     }
 
     /// The sizes of `--size` and `--max-size`, where they were given.

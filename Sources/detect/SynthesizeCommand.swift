@@ -139,14 +139,17 @@ private struct Synthesis {
         return records.values.reduce(0) { $0 + $1.annotations.count { !$0.isIgnored } }
     }
 
-    private static func name(_ number: Int) -> String {
-        let digits = "\(number)"
+    /// Its number is the image's id, so that results of `--format coco` belong to the annotations.
+    private static func name(_ id: Int) -> String {
+        let digits = "\(id)"
         return String(repeating: "0", count: max(0, 6 - digits.count)) + digits + ".jpg"
     }
 
+    private static func id(_ number: Int) -> Int { number + 1 }
+
     private func write(_ number: Int) throws -> Record {
         let (image, annotations) = try generator.image(number)
-        try image.write(to: folder.place(for: "images/" + Self.name(number)))
+        try image.write(to: folder.place(for: "images/" + Self.name(Self.id(number))))
         return Record(width: image.width, height: image.height, annotations: annotations)
     }
 
@@ -160,14 +163,14 @@ private struct Synthesis {
         for (number, record) in records.sorted(by: { $0.key < $1.key }) {
             images.append(
                 JSONText.object([
-                    ("id", "\(number + 1)"), ("file_name", JSONValue.quoted(Self.name(number))),
+                    ("id", "\(Self.id(number))"), ("file_name", JSONValue.quoted(Self.name(Self.id(number)))),
                     ("width", "\(record.width)"), ("height", "\(record.height)"),
                 ]))
             for annotation in record.annotations {
                 let box = annotation.box
                 annotations.append(
                     JSONText.object([
-                        ("id", "\(annotations.count + 1)"), ("image_id", "\(number + 1)"),
+                        ("id", "\(annotations.count + 1)"), ("image_id", "\(Self.id(number))"),
                         ("category_id", "\(CodeKind.allCases.firstIndex(of: annotation.kind) ?? 0)"),
                         ("bbox", JSONText.array([box.xMin, box.yMin, box.width, box.height].map(JSONText.number))),
                         ("area", JSONText.number(box.area)), ("iscrowd", annotation.isIgnored ? "1" : "0"),

@@ -255,6 +255,7 @@ import Testing
             (["--detections", "d", "--threads", "0"], "--threads: expected 1 to 1024"),
             (["--detections", "d", "-q", "-v"], "exclude each other"),
             (["--weights", "w.bin", "--images", "i", "--size", "1"], "--size: expected 32 to 4096"),
+            (["--weights", "w.bin", "--images", "i", "--nms", "nan"], "--nms: expected a number from 0 to 1"),
         ] as [([String], String)])
     func wrongCalls(_ arguments: [String], _ message: String) throws {
         let result = try Command.run(["eval", "--annotations", "gt.json"] + arguments, in: folder())

@@ -32,6 +32,39 @@ import Testing
         #expect(many.error.contains("found 500"))
     }
 
+    /// Suppression that a file states holds wherever it is used, and can be overruled.
+    @Test func convertWithSuppression() throws {
+        let folder = try TemporaryFolder()
+        try folder.add(try Pictures.jpeg(), as: "a.jpg")
+        let arguments = ["convert", Command.weights, "-o", "w.bin", "--nms"]
+        #expect(try Command.run(arguments + ["0.25"], in: folder).status == 0)
+        let inspected = try Command.run(["inspect", "w.bin"], in: folder)
+        #expect(inspected.output.contains("suppression     of boxes of a class with an IoU above 0.25"))
+        func detect(_ weights: String, _ more: String...) throws -> String {
+            let common = ["a.jpg", "--size", "64", "--no-images", "-f", "csv", "--threshold", "0.01", "--weights"]
+            return try Command.run(common + [weights] + more, in: folder).output
+        }
+        let (stated, whole) = (try detect("w.bin"), try detect(Command.weights))
+        #expect(stated.count < whole.count)
+        #expect(try detect(Command.weights, "--nms", "0.25") == stated)
+        #expect(try detect("w.bin", "--nms", "1") == whole)
+
+        #expect(try Command.run(["convert", "w.bin", "-o", "v.bin"], in: folder).status == 0)
+        #expect(try detect("v.bin") == stated)
+        let wrong = try Command.run(arguments + ["1.5"], in: folder)
+        #expect(wrong.status == 64 && wrong.error.contains("--nms: expected a number from 0 to 1, found 1.5"))
+    }
+
+    @Test func statedSuppressionThatIsNone() throws {
+        let folder = try TemporaryFolder()
+        #expect(try Command.run(["convert", Command.weights, "-o", "w.bin", "--nms", "0.75"], in: folder).status == 0)
+        var weights = try Data(contentsOf: URL(fileURLWithPath: folder.path + "/w.bin"))
+        weights.replaceSubrange(try #require(weights.range(of: Data("\"0.75\"".utf8))), with: Data("\"-nan\"".utf8))
+        try folder.add(Array(weights), as: "w.bin")
+        let result = try Command.run(["inspect", "w.bin"], in: folder)
+        #expect(result.status == 2 && result.error.contains("metadata 'nms'"), "\(result.error)")
+    }
+
     @Test(arguments: ["bf16", "int8"])
     func convertOnlyToFloat32(_ type: String) throws {
         let folder = try TemporaryFolder()

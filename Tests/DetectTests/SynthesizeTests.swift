@@ -16,7 +16,7 @@ import Testing
             return folder
         }
         let files = folders[0].files(in: "codes/images").sorted()
-        #expect(files == (0..<6).map { "00000\($0).jpg" })
+        #expect(files == (1...6).map { "00000\($0).jpg" })
         for file in files.map({ "codes/images/" + $0 }) + ["codes/annotations.json"] {
             #expect(try folders[0].bytes(file) == folders[1].bytes(file), "\(file)")
         }

@@ -67,7 +67,7 @@ import Testing
         #expect(try folder.text("run/metrics.jsonl").split(separator: "\n").count == 4)
 
         let found = try Command.run(
-            ["codes/images/000000.jpg", "-w", "run/best.bin", "--threshold", "0", "--no-images", "-f", "json"],
+            ["codes/images/000001.jpg", "-w", "run/best.bin", "--threshold", "0", "--no-images", "-f", "json"],
             in: folder)
         #expect(found.status == 0 && found.output.contains("qr_code"), "\(found.error)")
         let judged = try Command.run(
@@ -310,7 +310,7 @@ import Testing
     func wrongCalls(_ arguments: [String], _ message: String) throws {
         let folder = try Self.folder()
         let image =
-            #"{"images": [{"id": 1, "file_name": "images/000000.jpg"}], "categories": [{"id": 1, "name": "cat"}]"#
+            #"{"images": [{"id": 1, "file_name": "images/000001.jpg"}], "categories": [{"id": 1, "name": "cat"}]"#
         let box = #"{"id": 7, "image_id": 1, "category_id": 1, "bbox": [1, 1, 5, 5]}"#
         try folder.add(Array((image + #", "annotations": [\#(box)]}"#).utf8), as: "foreign.json")
         let result = try Command.run(["train"] + arguments, in: folder)
@@ -326,7 +326,7 @@ import Testing
         (["--resume", "nowhere"], "nowhere/checkpoint.safetensors: cannot open"),
         (["--codes", "10", "--output", "run", "--backbone", "codes/annotations.json"], "codes/annotations.json"),
         (["--codes", "10", "--output", "run", "--backbone", "none.safetensors"], "none.safetensors"),
-        (["--images", "codes", "--annotations", "codes/annotations.json", "--output", "run"], "codes/000000.jpg"),
+        (["--images", "codes", "--annotations", "codes/annotations.json", "--output", "run"], "codes/000001.jpg"),
         (["--images", "codes/images", "--annotations", "broken.json", "--output", "run"], "(id 7)"),
         (["--codes", "10", "--output", "codes/annotations.json"], "codes/annotations.json"),
         (["--codes", "10", "--output", "run", "--queries", "9000"], "queries"),
@@ -338,10 +338,10 @@ import Testing
     func whatCannotBeRead(_ arguments: [String], _ message: String) throws {
         let folder = try Self.folder()
         let image =
-            #"{"images": [{"id": 1, "file_name": "images/000000.jpg"}], "categories": [{"id": 1, "name": "cat"}]"#
+            #"{"images": [{"id": 1, "file_name": "images/000001.jpg"}], "categories": [{"id": 1, "name": "cat"}]"#
         try folder.add(Array((image + #", "annotations": []}"#).utf8), as: "empty.json")
         let broken =
-            #"{"images": [{"id": 1, "file_name": "000000.jpg"}], "categories": [{"id": 1, "name": "a"}], "annotations":"#
+            #"{"images": [{"id": 1, "file_name": "000001.jpg"}], "categories": [{"id": 1, "name": "a"}], "annotations":"#
             + #" [{"id": 7, "image_id": 1, "category_id": 5, "bbox": [1, 1, 5, 5]}]}"#
         try folder.add(Array(broken.utf8), as: "broken.json")
         var weights = try TensorDictionary(copying: WeightFile.open("\(folder.path)/backbone.safetensors"))

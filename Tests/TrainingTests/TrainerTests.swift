@@ -144,19 +144,22 @@ import Training
         Self.expectEqual(before, trainer.parameters, "weights")
     }
 
-    /// A model's file states the size that it was trained for; detectors take it.
-    @Test func modelsStateTheirSize() throws {
+    /// A model's file states the size that it was trained for, and where suppression is to begin; detectors take both.
+    @Test func modelsStateTheirUse() throws {
         let folder = try TemporaryFolder()
         let trainer = try Self.trainer()
         let path = "\(folder.path)/w.bin"
         let size = Preprocessing(shorterSide: 96, longestSide: 160)
         try ModelFile.write(
             trainer.averagedParameters, configuration: trainer.configuration, classNames: ["red", nil, "blue"],
-            preprocessing: size, to: path)
+            preprocessing: size, overlapLimit: 0.75, to: path)
         let file = try ModelFile.open(path)
         #expect(file.preprocessing == size && file.configuration == trainer.configuration)
         #expect(try Detector(weights: path).preprocessing == size)
         let other = Preprocessing(shorterSide: 64, longestSide: 96)
         #expect(try Detector(weights: path, preprocessing: other).preprocessing == other)
+        #expect(file.overlapLimit == 0.75)
+        #expect(try Detector(weights: path).overlapLimit == 0.75)
+        #expect(try Detector(weights: path, overlapLimit: 1).overlapLimit == 1)
     }
 }

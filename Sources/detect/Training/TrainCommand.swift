@@ -265,6 +265,14 @@ struct TrainingOutputArguments: ParsableArguments {
     var output: String?
 
     @Option(
+        help: ArgumentHelp(
+            """
+            What the weights state, and validations use: of two boxes of a class whose IoU is above this, 0 to 1, the one \
+            with the higher score counts; 1 keeps all. (default: what --weights states, or 0.8)
+            """, valueName: "iou"))
+    var nms: Float?
+
+    @Option(
         help: ArgumentHelp("Go on with the training in this folder, with its options.", valueName: "folder"),
         completion: .directory)
     var resume: String?

@@ -13,6 +13,8 @@ struct TrainingModel {
     let initial: InitialParameters?
     /// The size that the network shall see; nil where nothing states one.
     let preprocessing: Preprocessing?
+    /// Where the suppression of its detections is to begin; nil where nothing states it.
+    let overlapLimit: Float?
     /// Whether no trained weights of a backbone are there.
     let startsFromNothing: Bool
     let warnings: [String]
@@ -30,6 +32,7 @@ struct TrainingModel {
         preprocessing = try Preprocessing(
             json: notes[TrainingSession.Note.preprocessing] ?? "", origin: checkpoint.path,
             key: "metadata '\(TrainingSession.Note.preprocessing)'")
+        overlapLimit = notes[TrainingSession.Note.overlapLimit].flatMap(Float.init).flatMap { 0...1 ~= $0 ? $0 : nil }
         warnings = []
     }
 
@@ -49,6 +52,7 @@ struct TrainingModel {
             source = file.source
             formerNames = file.classNames
             preprocessing = file.preprocessing
+            overlapLimit = file.overlapLimit
             warnings = file.warnings
         } else {
             let file = try arguments.backbone.map { try PartialWeights(WeightFile.open($0), for: Configuration()) }
@@ -59,6 +63,7 @@ struct TrainingModel {
             configuration = arguments.model.configuration(backbone: backbone)
             source = file
             preprocessing = nil
+            overlapLimit = nil
             warnings = []
         }
         let classes = try arguments.numClasses.map { try PredictOptions.number($0, "--num-classes", 1...100_000) }

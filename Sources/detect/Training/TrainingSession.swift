@@ -24,6 +24,7 @@ struct TrainingSession {
         static let begunWithNothing = "begun_with_nothing"
         static let best = "best"
         static let preprocessing = "preprocessing"
+        static let overlapLimit = "nms"
         static let seconds = "seconds"
         static let stepsPerEpoch = "steps_per_epoch"
     }
@@ -104,12 +105,13 @@ struct TrainingSession {
 
     /// What a checkpoint is saved with.
     func notes(
-        configuration: Configuration, preprocessing: Preprocessing, begunWithNothing: Bool, classNames: [String],
-        best: Double?, seconds: Double, stepsPerEpoch: Int
+        configuration: Configuration, preprocessing: Preprocessing, overlapLimit: Float, begunWithNothing: Bool,
+        classNames: [String], best: Double?, seconds: Double, stepsPerEpoch: Int
     ) throws -> [String: String] {
         var notes = [
             Note.words: JSONText.array(words.map(JSONValue.quoted)),
             Note.preprocessing: preprocessing.json,
+            Note.overlapLimit: "\(overlapLimit)",
             Note.seconds: "\(seconds)",
             Note.stepsPerEpoch: "\(stepsPerEpoch)",
             Note.configuration: try configuration.json(),
