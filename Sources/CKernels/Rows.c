@@ -9,6 +9,16 @@ DISPATCHED void rows_add(int64_t count, const float *left, const float *right, f
     for (int64_t index = 0; index < count; index++) output[index] = left[index] + right[index];
 }
 
+DISPATCHED void rows_add_position(int64_t pixels, int64_t half, const float *input, const float *row, const float *columns,
+                                  float *output) {
+    for (int64_t pixel = 0; pixel < pixels; pixel++) {
+        const float *source = input + pixel * 2 * half;
+        float *target = output + pixel * 2 * half;
+        for (int64_t index = 0; index < half; index++) target[index] = source[index] + row[index];
+        for (int64_t index = 0; index < half; index++) target[half + index] = source[half + index] + columns[pixel * half + index];
+    }
+}
+
 /// The sum of `width` floats, in sixteen interleaved partial sums.
 INLINE float sum(const float *data, int64_t width) {
     vector partial = {0};

@@ -134,9 +134,10 @@ public struct DeformableDETR: Sendable {
                 record("feature.\(level)", sequence.values.map(ofLevel: level, in: sequence.layout).channelsFirst())
             }
         }
-        let position = PositionEncoding.sequence(
-            layout: sequence.layout, validSizes: sequence.validSizes, levelEmbedding: levelEmbedding)
-        let memory = encoder(sequence, position: position)
+        let positions = sequence.validSizes.map {
+            PositionEncoding.Locations(layout: sequence.layout, validSizes: $0, levelEmbedding: levelEmbedding)
+        }
+        let memory = encoder(sequence, positions: positions)
         times.encoder = lap()
         record?("memory", memory.values)
 

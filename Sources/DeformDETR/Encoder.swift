@@ -18,13 +18,19 @@ struct Encoder: Sendable {
 
     /// - Parameters:
     ///   - features: `[N, S, C]`; their memory becomes the result's.
-    ///   - position: `[N, S, C]`.
+    ///   - positions: of each image.
     /// - Returns: the memory that the decoder looks at, `[N, S, C]`.
-    func callAsFunction(_ features: consuming FeatureSequence, position: Tensor) -> FeatureSequence {
-        guard !layers.isEmpty else { return features }
+    func callAsFunction(
+        _ features: consuming FeatureSequence, positions: [PositionEncoding.Locations]
+    ) -> FeatureSequence {
+        guard let first = layers.first, features.layout.count > 0 else { return features }
         let references = ReferencePoints.ofLocations(in: features)
-        var query = features.values.adding(position)
-        for layer in layers { query = layer(&features, query: query, references: references, position: position) }
+        var value = first.attention.value(of: features)
+        for (index, layer) in layers.enumerated() {
+            let next = index + 1 < layers.count ? layers[index + 1].attention : nil
+            let pass = EncoderPass(layer: layer, next: next, positions: positions, references: references)
+            if let nextValue = pass(&features, value: value) { value = nextValue }
+        }
         return features
     }
 }
@@ -45,25 +51,5 @@ struct EncoderLayer: Sendable {
         feedForward = try FeedForward(
             cursor, width: width, hiddenWidth: configuration.feedForwardWidth, precision: precision)
         norm2 = try LayerNorm(cursor["norm2"], width: width)
-    }
-
-    /// Replaces `features` by this layer's output.
-    ///
-    /// - Parameters:
-    ///   - query: `features + position`, `[N, S, C]`.
-    ///   - references: `[N, S, L, 2]`.
-    /// - Returns: the next layer's query.
-    func callAsFunction(
-        _ features: inout FeatureSequence, query: Tensor, references: Tensor, position: Tensor
-    ) -> Tensor {
-        let sampled = attention.sample(query: query, references: references, source: features)
-        var next = query
-        features.updateValues { values in
-            let attended = attention.project(sampled, addingTo: values)
-            let (output, sum) = norm2(feedForward(norm1(consume attended)), adding: position)
-            next = sum
-            return output
-        }
-        return next
     }
 }

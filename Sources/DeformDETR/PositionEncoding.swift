@@ -1,3 +1,4 @@
+import CKernels
 import DeformableAttention
 import Foundation
 import Layers
@@ -24,53 +25,80 @@ enum PositionEncoding {
         (0..<count).map { pow(temperature, Float(2 * ($0 / 2)) / Float(count)) }
     }
 
-    /// The encodings of all locations of an image's levels plus each level's embedding: `[N, S, C]`.
+    /// The encodings of all locations of an image's levels plus each level's embedding.
     ///
     /// The first half of the channels encodes y, the second x, both relative to the part of the level that holds the image.
-    ///
-    /// - Parameter levelEmbedding: `[L, C]`.
-    static func sequence(layout: LevelLayout, validSizes: [[ValidSize]], levelEmbedding: Tensor) -> Tensor {
-        let channels = levelEmbedding.shape[1]
-        let half = channels / 2
-        let frequencies = frequencies(half)
+    struct Locations: Sendable {
+        /// What the locations of a level's row have in common, `[H, C / 2]`, by level.
+        let rows: [Tensor]
+        /// What those of its columns have in common, `[W, C / 2]`, by level.
+        let columns: [Tensor]
 
-        /// `[extent, C / 2]`
-        func table(extent: Int, valid: Int) -> [Float] {
-            var table = [Float](repeating: 0, count: extent * half)
-            table.withUnsafeMutableBufferPointer { table in
-                guard let start = table.baseAddress else { return }
-                for index in 0..<extent {
-                    let position = (Float(min(index + 1, valid)) - 0.5) / (Float(valid) + epsilon) * scale
-                    encode(position, frequencies: frequencies, into: start + index * half)
-                }
-            }
-            return table
-        }
+        /// - Parameters:
+        ///   - validSizes: of one image.
+        ///   - levelEmbedding: `[L, C]`.
+        init(layout: LevelLayout, validSizes: [ValidSize], levelEmbedding: Tensor) {
+            let half = levelEmbedding.shape[1] / 2
+            let frequencies = frequencies(half)
+            let embedding = levelEmbedding.elements
 
-        let embedding = levelEmbedding.elements
-        return Tensor([validSizes.count, layout.count, channels]) { output in
-            nonisolated(unsafe) let output = output
-            for (image, sizes) in validSizes.enumerated() {
-                for (level, size) in layout.sizes.enumerated() {
-                    let rows = table(extent: size.height, valid: sizes[level].height)
-                    let columns = table(extent: size.width, valid: sizes[level].width)
-                    let start = (image * layout.count + layout.starts[level]) * channels
-                    Parallel.forRanges(size.height, minimumPerThread: 8) { range in
-                        for row in range {
-                            for column in 0..<size.width {
-                                let target = start + (row * size.width + column) * channels
-                                for index in 0..<half {
-                                    output[target + index] =
-                                        rows[row * half + index] + embedding[level * channels + index]
-                                    output[target + half + index] =
-                                        columns[column * half + index] + embedding[level * channels + half + index]
-                                }
-                            }
-                        }
+            func table(extent: Int, valid: Int, embedding: ArraySlice<Float>) -> Tensor {
+                Tensor([extent, half]) { table in
+                    guard let start = table.baseAddress else { return }
+                    for index in 0..<extent {
+                        let position = (Float(min(index + 1, valid)) - 0.5) / (Float(valid) + epsilon) * scale
+                        let target = start + index * half
+                        encode(position, frequencies: frequencies, into: target)
+                        for (channel, value) in embedding.enumerated() { target[channel] += value }
                     }
                 }
             }
+
+            rows = layout.sizes.enumerated().map { level, size in
+                table(
+                    extent: size.height, valid: validSizes[level].height,
+                    embedding: embedding[2 * level * half..<(2 * level + 1) * half])
+            }
+            columns = layout.sizes.enumerated().map { level, size in
+                table(
+                    extent: size.width, valid: validSizes[level].width,
+                    embedding: embedding[(2 * level + 1) * half..<(2 * level + 2) * half])
+            }
         }
+
+        /// Writes features plus the encodings of their locations, `[range, C]`; the caller answers for the memory.
+        func add(
+            to features: UnsafePointer<Float>, in range: Range<Int>, of layout: LevelLayout,
+            into sum: UnsafeMutablePointer<Float>
+        ) {
+            var offset = 0
+            layout.forEachRow(in: range) { level, row, columns in
+                let half = rows[level].shape[1]
+                withExtendedLifetime((rows[level], self.columns[level])) {
+                    rows_add_position(
+                        Int64(columns.count), Int64(half), features + offset, rows[level].pointer + row * half,
+                        self.columns[level].pointer + columns.lowerBound * half, sum + offset)
+                }
+                offset += columns.count * 2 * half
+            }
+        }
+    }
+
+    /// The encodings of a batch as a tensor, `[N, S, C]`.
+    static func sequence(layout: LevelLayout, validSizes: [[ValidSize]], levelEmbedding: Tensor) -> Tensor {
+        let channels = levelEmbedding.shape[1]
+        var sequence = Tensor([validSizes.count, layout.count, channels])
+        sequence.withMutableElements { sequence in
+            guard let start = sequence.baseAddress else { return }
+            for (image, sizes) in validSizes.enumerated() {
+                let locations = Locations(layout: layout, validSizes: sizes, levelEmbedding: levelEmbedding)
+                Parallel.forRanges(layout.count, minimumPerThread: 64) { range in
+                    let target = start + (image * layout.count + range.lowerBound) * channels
+                    locations.add(to: target, in: range, of: layout, into: target)
+                }
+            }
+        }
+        return sequence
     }
 
     /// The encoding of boxes: `[rows, 4]` in 0...1 to `[rows, 2 C]`, C / 2 channels for each of cx, cy, w, h.

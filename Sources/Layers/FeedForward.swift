@@ -22,3 +22,32 @@ public struct FeedForward: Sendable {
         return linear2(hidden, addingTo: input)
     }
 }
+
+/// A feed-forward part compiled for tiles of one height, which each thread of a parallel loop takes through by itself.
+package struct FeedForwardTile: Sendable {
+    private let linear1: LinearTile
+    private let linear2: LinearTile
+    /// Elements of the memory that a tile needs in between.
+    package let hiddenCount: Int
+
+    init(_ layer: FeedForward, rows: Int) {
+        linear1 = layer.linear1.tile(rows: rows, activation: .relu)
+        linear2 = layer.linear2.tile(rows: rows, addsToDestination: true)
+        hiddenCount = rows * layer.linear1.outputWidth
+    }
+
+    /// Adds to `[rows, width]` what the layers make of it, on the thread that calls it; the caller answers for the memory.
+    package func callAsFunction(
+        _ values: UnsafeMutablePointer<Float>, hidden: UnsafeMutablePointer<Float>
+    ) {
+        linear1(values, into: hidden)
+        linear2(hidden, into: values)
+    }
+}
+
+extension FeedForward {
+    /// The layers for tiles of `rows` rows.
+    ///
+    /// - Precondition: they compute in float32.
+    package func tile(rows: Int) -> FeedForwardTile { FeedForwardTile(self, rows: rows) }
+}

@@ -63,6 +63,11 @@ public struct LayerNorm: Sendable {
         return (input, query)
     }
 
+    /// Normalises `[rows, width]` in place; within a parallel loop on the thread that calls it. The caller answers for the memory.
+    package func callAsFunction(_ values: UnsafeMutablePointer<Float>, rows: Int) {
+        normalize(rows: rows, from: values, into: values, position: nil, sum: nil)
+    }
+
     func rows(of input: Tensor) -> Int {
         precondition(input.shape.last == width, "input \(input.shape), expected [..., \(width)]")
         return input.count / max(1, width)

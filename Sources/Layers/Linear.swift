@@ -101,39 +101,12 @@ public struct Linear: Sendable {
         return output
     }
 
-    private func compile(rows: Int, epilogue: Epilogue) -> Operation {
+    func compile(rows: Int, epilogue: Epilogue) -> Operation {
         var shape = onednn_product(
             rows: Int64(rows), inner: Int64(inputWidth), columns: Int64(outputWidth), types: precision.native.types,
             epilogue: epilogue.bridged)
         return Operation("a product of [\(rows), \(inputWidth)] with [\(outputWidth), \(inputWidth)]") {
             onednn_product_create(&shape, $0)
-        }
-    }
-
-    /// The layer for tiles of `rows` rows that each thread of a parallel loop works on by itself.
-    ///
-    /// - Precondition: the layer computes in float32.
-    package func tile(rows: Int, activation: Activation = .none) -> LinearTile {
-        precondition(precision == .float32, "tiles of a layer that computes in \(precision)")
-        return Parallel.withThreadCount(1) {
-            let epilogue = Epilogue(hasBias: bias != nil, addsResidual: false, activation: activation)
-            let key = PackedWeights.Key(extents: [rows], epilogue: epilogue)
-            return LinearTile(
-                compiled: weights.compiled(key) { compile(rows: rows, epilogue: epilogue) }, bias: bias)
-        }
-    }
-}
-
-/// A linear layer compiled for tiles of one height on one thread.
-package struct LinearTile: Sendable {
-    let compiled: PackedWeights.Compiled
-    let bias: Tensor?
-
-    /// From `[rows, input width]` to `[rows, output width]`; the caller answers for the memory.
-    package func callAsFunction(_ source: UnsafePointer<Float>, into destination: UnsafeMutablePointer<Float>) {
-        withExtendedLifetime((bias, compiled.weights)) {
-            compiled.operation.run(
-                source: source, weights: compiled.weights.start, bias: bias?.pointer, destination: destination)
         }
     }
 }

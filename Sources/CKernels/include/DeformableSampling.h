@@ -6,20 +6,25 @@
 
 #include <stdint.h>
 
-/// One image's operands. M heads of D channels, L levels, K points, Q queries, S = sum of level areas.
+/// What is sampled: one image's value, of one pixel at least. M heads of D channels, L levels, K points, S = sum of level areas; S M D is below 2^31.
 typedef struct {
-    int64_t heads, head_width, levels, points, queries;
+    int64_t heads, head_width, levels, points;
     /// `[L]` each; `level_starts` counts locations (rows of `value`).
     const int64_t *level_heights, *level_widths, *level_starts;
     /// `[S, M, D]`, or `[M, S, D]`, as the strides say: from a head to the next and from a pixel to the next, in elements.
     const float *value;
     int64_t head_stride, pixel_stride;
+} deformable_sampling_source;
+
+/// Who samples: Q queries.
+typedef struct {
+    int64_t count;
     /// `[Q, 3 M L K]`: first the offsets `[M, L, K, (x, y)]`, then the attention logits `[M, L, K]`.
     const float *projections;
     /// `[Q, L, 2]` centres (x, y), or `[Q, L, 4]` boxes (cx, cy, w, h), in units of the padded level.
     const float *references;
     int64_t reference_width;
-} deformable_sampling;
+} deformable_sampling_queries;
 
 /// One image's gradients.
 typedef struct {
@@ -36,14 +41,14 @@ typedef struct {
 /// The largest `levels * points` that the kernel takes.
 enum { deformable_sampling_maximum_points = 256 };
 
-/// Writes the rows of queries `first..<end` of `output`, `[Q, M, D]`. A location that is not finite, or more than a pixel
-/// outside, counts as 0.
-void deformable_sampling_forward(const deformable_sampling *operands, int64_t first, int64_t end, float *output);
+/// Writes `output`, `[Q, M, D]`. A location that is not finite, or more than a pixel outside, counts as 0.
+void deformable_sampling_forward(const deformable_sampling_source *source, const deformable_sampling_queries *queries,
+                                 float *output);
 
 /// Writes the gradients of the heads `first..<end`, all queries: no two heads write to the same memory. Locations that count as 0
 /// have gradient 0.
-void deformable_sampling_backward(const deformable_sampling *operands, const deformable_sampling_gradients *gradients,
-                                  int64_t first, int64_t end);
+void deformable_sampling_backward(const deformable_sampling_source *source, const deformable_sampling_queries *queries,
+                                  const deformable_sampling_gradients *gradients, int64_t first, int64_t end);
 
 /// Copies pixels `first..<end` of all heads from one order to another, given by elements from a head and from a pixel to the next.
 void deformable_sampling_reorder(int64_t heads, int64_t head_width, int64_t first, int64_t end, const float *from,

@@ -7,6 +7,10 @@
 /// `output = left + right`, elementwise; `output` may be either operand.
 void rows_add(int64_t count, const float *left, const float *right, float *output);
 
+/// Adds position encodings to pixels of one row, `[pixels, 2 half]`: the row's to the first half of the channels, the columns',
+/// `[pixels, half]`, to the second. `output` may be `input`.
+void rows_add_position(int64_t pixels, int64_t half, const float *input, const float *row, const float *columns, float *output);
+
 /// Layer normalisation of each row: `(x - mean) / sqrt(variance + epsilon) * gain + bias`. `output` may be `input`.
 ///
 /// With `position`, also `output_with_position = output + position`: the next layer's query.

@@ -55,8 +55,7 @@ extension DeformableSampling {
                         let projectionGradient = projectionGradient.baseAddress,
                         let referenceShares = referenceShares.baseAddress
                     else { return }
-                    withOperands(value: value, layout: layout, projections: projections, references: references) {
-                        images in
+                    withImages(of: value, layout: layout) { images in
                         let count = images.count
                         let gradients = (0..<count).map { image in
                             deformable_sampling_gradients(
@@ -65,17 +64,18 @@ extension DeformableSampling {
                                 projections: projectionGradient + image * (projections.count / count),
                                 references: referenceShares + image * (references.count / count) * heads)
                         }
-                        withExtendedLifetime(outputGradient) {
+                        let queries = (0..<count).map {
+                            ImageQueries(projections: projections, references: references, image: $0).queries
+                        }
+                        withExtendedLifetime((outputGradient, projections, references)) {
                             Parallel.forRanges(count * heads) { range in
                                 var index = range.lowerBound
                                 while index < range.upperBound {
                                     let (image, head) = index.quotientAndRemainder(dividingBy: heads)
                                     let end = min(heads, head + range.upperBound - index)
-                                    withUnsafePointer(to: images[image]) { operands in
-                                        withUnsafePointer(to: gradients[image]) { gradients in
-                                            deformable_sampling_backward(operands, gradients, Int64(head), Int64(end))
-                                        }
-                                    }
+                                    var (source, queries) = (images[image].source, queries[image])
+                                    var shares = gradients[image]
+                                    deformable_sampling_backward(&source, &queries, &shares, Int64(head), Int64(end))
                                     index += end - head
                                 }
                             }

@@ -24,6 +24,9 @@ package struct DeformableSampling: Sendable, Hashable {
     /// The most samples (levels times points) that a head can take.
     package static let maximumSamples = Int(deformable_sampling_maximum_points)
 
+    /// The most elements of an image's value: the kernel counts them in 32 bits.
+    package static let maximumElements = Int(Int32.max)
+
     /// - Precondition: each at least 1.
     package init(heads: Int, headWidth: Int, points: Int) {
         precondition(
@@ -56,15 +59,17 @@ package struct DeformableSampling: Sendable, Hashable {
         _ value: SampledValue, layout: LevelLayout, projections: Tensor, references: Tensor
     ) -> Tensor {
         let queries = projections.shape[1]
-        return Tensor([projections.shape[0], queries, heads * headWidth]) { output in
+        let shape: Shape = [projections.shape[0], queries, heads * headWidth]
+        guard layout.count > 0 else { return Tensor(shape) }
+        return Tensor(shape) { output in
             guard let target = output.baseAddress else { return }
-            withOperands(value: value, layout: layout, projections: projections, references: references) { images in
-                for (image, operands) in images.enumerated() {
-                    withUnsafePointer(to: operands) { operands in
+            withExtendedLifetime((projections, references)) {
+                withImages(of: value, layout: layout) { images in
+                    for (number, image) in images.enumerated() {
+                        let all = ImageQueries(projections: projections, references: references, image: number)
                         Parallel.forRanges(queries, minimumPerThread: 16) { range in
-                            deformable_sampling_forward(
-                                operands, Int64(range.lowerBound), Int64(range.upperBound),
-                                target + image * queries * heads * headWidth)
+                            image.sample(
+                                all[range], into: target + (number * queries + range.lowerBound) * heads * headWidth)
                         }
                     }
                 }
@@ -72,29 +77,79 @@ package struct DeformableSampling: Sendable, Hashable {
         }
     }
 
-    /// Calls `body` with each image's operands, whose memory is valid during the call.
-    func withOperands(
-        value: SampledValue, layout: LevelLayout, projections: Tensor, references: Tensor,
-        _ body: ([deformable_sampling]) -> Void
-    ) {
-        let (images, queries, levels) = (projections.shape[0], projections.shape[1], layout.levels)
+    /// Calls `body` with what is sampled of each image, whose memory is valid during the call.
+    package func withImages<Result>(
+        of value: SampledValue, layout: LevelLayout, _ body: ([ImageSource]) -> Result
+    ) -> Result {
+        let (images, levels) = (value.elements.shape[0], layout.levels)
         let table = layout.sizes.map(\.height) + layout.sizes.map(\.width) + layout.starts
-        table.map(Int64.init).withUnsafeBufferPointer { table in
-            withExtendedLifetime((value, projections, references)) {
-                guard let heights = table.baseAddress else { return }
-                body(
+        return table.map(Int64.init).withUnsafeBufferPointer { table in
+            withExtendedLifetime(value) {
+                guard let heights = table.baseAddress else { preconditionFailure("a layout without levels") }
+                return body(
                     (0..<images).map { image in
-                        deformable_sampling(
-                            heads: Int64(heads), head_width: Int64(headWidth), levels: Int64(levels),
-                            points: Int64(points), queries: Int64(queries), level_heights: heights,
-                            level_widths: heights + levels, level_starts: heights + 2 * levels,
-                            value: value.elements.pointer + image * (value.elements.count / images),
-                            head_stride: Int64(value.strides.head), pixel_stride: Int64(value.strides.pixel),
-                            projections: projections.pointer + image * (projections.count / images),
-                            references: references.pointer + image * (references.count / images),
-                            reference_width: Int64(references.shape[3]))
+                        ImageSource(
+                            source: deformable_sampling_source(
+                                heads: Int64(heads), head_width: Int64(headWidth), levels: Int64(levels),
+                                points: Int64(points), level_heights: heights, level_widths: heights + levels,
+                                level_starts: heights + 2 * levels,
+                                value: value.elements.pointer + image * (value.elements.count / images),
+                                head_stride: Int64(value.strides.head), pixel_stride: Int64(value.strides.pixel)))
                     })
             }
+        }
+    }
+
+    /// One image's value as the kernels see it.
+    package struct ImageSource: @unchecked Sendable {
+        // @unchecked: the memory that it points to is only read.
+        let source: deformable_sampling_source
+
+        /// Writes the heads' weighted sums, `[Q, M * D]`; on the thread that calls it.
+        package func sample(_ queries: ImageQueries, into output: UnsafeMutablePointer<Float>) {
+            var (source, queries) = (source, queries.queries)
+            deformable_sampling_forward(&source, &queries, output)
+        }
+    }
+
+    /// Some queries of one image as the kernels see them; whoever makes it keeps their memory.
+    package struct ImageQueries: @unchecked Sendable {
+        // @unchecked: the memory that it points to is only read.
+        let queries: deformable_sampling_queries
+        /// Elements of a query.
+        private let projectionWidth: Int
+        private let referencesWidth: Int
+
+        /// - Parameters:
+        ///   - projections: `[Q, 3 * M * L * K]`, `projectionWidth` elements each.
+        ///   - references: `[Q, L, referenceWidth]`.
+        package init(
+            count: Int, projections: UnsafePointer<Float>, projectionWidth: Int, references: UnsafePointer<Float>,
+            levels: Int, referenceWidth: Int
+        ) {
+            queries = deformable_sampling_queries(
+                count: Int64(count), projections: projections, references: references,
+                reference_width: Int64(referenceWidth))
+            self.projectionWidth = projectionWidth
+            referencesWidth = levels * referenceWidth
+        }
+
+        /// All of an image: `[N, Q, 3 * M * L * K]` and `[N, Q, L, 2 or 4]`.
+        init(projections: Tensor, references: Tensor, image: Int) {
+            let (count, levels) = (projections.shape[1], references.shape[2])
+            self.init(
+                count: count, projections: projections.pointer + image * count * projections.shape[2],
+                projectionWidth: projections.shape[2],
+                references: references.pointer + image * count * levels * references.shape[3], levels: levels,
+                referenceWidth: references.shape[3])
+        }
+
+        subscript(range: Range<Int>) -> ImageQueries {
+            ImageQueries(
+                count: range.count, projections: queries.projections + range.lowerBound * projectionWidth,
+                projectionWidth: projectionWidth,
+                references: queries.references + range.lowerBound * referencesWidth,
+                levels: referencesWidth / Int(queries.reference_width), referenceWidth: Int(queries.reference_width))
         }
     }
 
@@ -102,6 +157,9 @@ package struct DeformableSampling: Sendable, Hashable {
         checkShapes(layout: layout, projections: projections, references: references)
         let expected: Shape = [projections.shape[0], layout.count, heads * headWidth]
         precondition(value.shape == expected, "value \(value.shape), expected \(expected)")
+        precondition(
+            value.count / max(1, expected[0]) <= Self.maximumElements,
+            "value \(value.shape): expected at most \(Self.maximumElements) elements an image")
     }
 
     func checkShapes(layout: LevelLayout, projections: Tensor, references: Tensor) {

@@ -37,6 +37,19 @@ public struct LevelLayout: Sendable, Hashable {
 
     public var levels: Int { sizes.count }
 
+    /// Calls `body` with each part of `range` that lies in one row of a level: the level, the row, and the columns.
+    package func forEachRow(in range: Range<Int>, _ body: (_ level: Int, _ row: Int, _ columns: Range<Int>) -> Void) {
+        var level = starts.lastIndex { $0 <= range.lowerBound } ?? 0
+        var index = range.lowerBound
+        while index < range.upperBound {
+            let (row, column) = (index - starts[level]).quotientAndRemainder(dividingBy: sizes[level].width)
+            let count = min(sizes[level].width - column, range.upperBound - index)
+            body(level, row, column..<column + count)
+            index += count
+            while index < range.upperBound, level + 1 < levels, starts[level + 1] <= index { level += 1 }
+        }
+    }
+
     /// The rows of one level.
     public func range(of level: Int) -> Range<Int> {
         starts[level]..<starts[level] + sizes[level].height * sizes[level].width
@@ -135,16 +148,23 @@ public struct FeatureSequence: Sendable {
         guard validSizes.indices.contains(where: hasPadding) else { return }
         let channels = sequence.shape.last
         sequence.withMutableElements { elements in
-            for image in validSizes.indices {
-                for (level, size) in layout.sizes.enumerated() {
-                    let valid = validSizes[image][level]
-                    for row in 0..<size.height {
-                        let start = image * layout.count + layout.starts[level] + row * size.width
-                        let firstPadded = row < valid.height ? valid.width : 0
-                        elements[(start + firstPadded) * channels..<(start + size.width) * channels]
-                            .update(repeating: 0)
-                    }
+            for image in validSizes.indices where hasPadding(image: image) {
+                for range in paddedRanges(image: image) {
+                    let start = image * layout.count
+                    elements[(start + range.lowerBound) * channels..<(start + range.upperBound) * channels]
+                        .update(repeating: 0)
                 }
+            }
+        }
+    }
+
+    /// The locations of an image that are padding, in order.
+    func paddedRanges(image: Int) -> [Range<Int>] {
+        layout.sizes.enumerated().flatMap { level, size in
+            let valid = validSizes[image][level]
+            return (0..<size.height).map { row in
+                let start = layout.starts[level] + row * size.width
+                return start + (row < valid.height ? valid.width : 0)..<start + size.width
             }
         }
     }

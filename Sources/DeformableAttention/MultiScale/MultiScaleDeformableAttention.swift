@@ -96,9 +96,17 @@ public struct MultiScaleDeformableAttention: Sendable {
 
     /// The heads' weighted sums of sampled values, side by side: `[N, Q, M * D]`, of inputs that suit each other.
     package func sample(query: Tensor, references: Tensor, source: FeatureSequence) -> Tensor {
+        let value = value(of: source, queries: query.shape[1])
+        return sampling.sample(value, layout: source.layout, projections: projection(query), references: references)
+    }
+
+    /// What the source's locations are sampled as, zero in its padding.
+    ///
+    /// - Parameter queries: about how many queries an image has; nil: one for each location.
+    package func value(of source: FeatureSequence, queries: Int? = nil) -> SampledValue {
         var value = valueProjection(source.values)
         source.clearPadding(of: &value)
-        return sampling(value: value, layout: source.layout, projections: projection(query), references: references)
+        return SampledValue(value, heads: sampling.heads, queries: queries ?? source.layout.count)
     }
 
     /// Mixes the heads, `[N, Q, C]`, and adds `residual`, whose memory becomes the result's.
@@ -121,6 +129,11 @@ public struct MultiScaleDeformableAttention: Sendable {
             throw .input(
                 "source \(source.values.shape), expected [\(images), \(source.layout.count), \(width)] for query"
                     + " \(query.shape)")
+        }
+        guard source.layout.count * width <= DeformableSampling.maximumElements else {
+            throw .input(
+                "source \(source.values.shape), expected at most \(DeformableSampling.maximumElements) elements an image"
+            )
         }
         guard references.shape == [images, queries, levels, 2] || references.shape == [images, queries, levels, 4]
         else {

@@ -1,0 +1,113 @@
+import CKernels
+import Layers
+import Tensors
+
+/// What an attention does with tiles of queries of one height, each on the thread that calls it.
+///
+/// Queries, samples and what is in between stay in a core's own cache; what is sampled is shared by all threads.
+package struct AttentionTile: Sendable {
+    private let projection: LinearTile
+    private let output: LinearTile
+    private let rows: Int
+    private let projectionWidth: Int
+    /// Elements of the memory that a tile needs in between.
+    package let scratchCount: Int
+
+    init(_ attention: MultiScaleDeformableAttention, rows: Int) {
+        projection = attention.projection.tile(rows: rows)
+        output = attention.outputProjection.tile(rows: rows, addsToDestination: true)
+        projectionWidth = attention.projection.outputWidth
+        self.rows = rows
+        scratchCount = rows * (projectionWidth + attention.width)
+    }
+
+    /// Adds to `values` what their queries find; the caller answers for the memory.
+    ///
+    /// - Parameters:
+    ///   - query: `[rows, C]`.
+    ///   - references: `[rows, L, 2]`.
+    ///   - source: of the image that the queries belong to.
+    ///   - scratch: ``scratchCount`` elements.
+    ///   - values: `[rows, C]`.
+    package func callAsFunction(
+        query: UnsafePointer<Float>, references: UnsafePointer<Float>, levels: Int,
+        source: DeformableSampling.ImageSource, scratch: UnsafeMutablePointer<Float>,
+        addingTo values: UnsafeMutablePointer<Float>
+    ) {
+        let sampled = scratch + rows * projectionWidth
+        projection(query, into: scratch)
+        source.sample(
+            DeformableSampling.ImageQueries(
+                count: rows, projections: scratch, projectionWidth: projectionWidth, references: references,
+                levels: levels, referenceWidth: 2), into: sampled)
+        output(sampled, into: values)
+    }
+}
+
+/// The value projection of an attention for tiles of pixels of one height, each on the thread that calls it.
+package struct ValueTile: Sendable {
+    private let projection: LinearTile
+    private let rows: Int
+    private let heads: Int
+    private let headWidth: Int
+    /// Elements of the memory that a tile needs in between.
+    package let scratchCount: Int
+
+    init(_ attention: MultiScaleDeformableAttention, rows: Int) {
+        projection = attention.valueProjection.tile(rows: rows)
+        self.rows = rows
+        heads = attention.sampling.heads
+        headWidth = attention.sampling.headWidth
+        scratchCount = rows * attention.width
+    }
+
+    /// Writes the heads of some pixels; the caller answers for the memory.
+    ///
+    /// - Parameters:
+    ///   - features: `[rows, C]`.
+    ///   - scratch: ``scratchCount`` elements.
+    ///   - value: where the first of the pixels lies in an image's `[M, S, D]`.
+    ///   - pixels: S
+    package func callAsFunction(
+        _ features: UnsafePointer<Float>, scratch: UnsafeMutablePointer<Float>,
+        into value: UnsafeMutablePointer<Float>, pixels: Int
+    ) {
+        projection(features, into: scratch)
+        deformable_sampling_reorder(
+            Int64(heads), Int64(headWidth), 0, Int64(rows), scratch, Int64(headWidth), Int64(heads * headWidth), value,
+            Int64(pixels * headWidth), Int64(headWidth))
+    }
+}
+
+extension MultiScaleDeformableAttention {
+    /// The attention for tiles of `rows` queries with reference points.
+    ///
+    /// - Precondition: its projections compute in float32.
+    package func tile(rows: Int) -> AttentionTile { AttentionTile(self, rows: rows) }
+
+    /// The value projection for tiles of `rows` pixels.
+    ///
+    /// - Precondition: it computes in float32.
+    package func valueTile(rows: Int) -> ValueTile { ValueTile(self, rows: rows) }
+
+    /// What is sampled, of heads that were projected tile by tile.
+    ///
+    /// - Parameters:
+    ///   - elements: `[N, M, S, D]`; padding becomes zero.
+    ///   - source: what they were projected from.
+    package func sampledValue(_ elements: consuming Tensor, of source: FeatureSequence) -> SampledValue {
+        let (heads, pixels, headWidth) = (elements.shape[1], elements.shape[2], elements.shape[3])
+        for image in 0..<source.images where source.hasPadding(image: image) {
+            elements.withMutableElements { elements in
+                for range in source.paddedRanges(image: image) {
+                    for head in 0..<heads {
+                        let start = (image * heads + head) * pixels
+                        elements[(start + range.lowerBound) * headWidth..<(start + range.upperBound) * headWidth]
+                            .update(repeating: 0)
+                    }
+                }
+            }
+        }
+        return SampledValue(headsApart: elements)
+    }
+}
