@@ -50,12 +50,12 @@ struct NormalizedConvolution: Sendable {
 
     /// Inference: norms apply their running statistics.
     func callAsFunction(
-        _ input: consuming FeatureMap, activation: Activation = .none, addingTo residual: consuming Tensor? = nil
-    ) -> FeatureMap {
+        _ input: consuming FactorMap, activation: Activation = .none, addingTo residual: consuming Factor? = nil
+    ) -> FactorMap {
         guard let norm else { return convolution(input, activation: activation, addingTo: residual) }
         let map = convolution(input)
-        return FeatureMap(
-            values: norm(map.values, activation: activation, addingTo: residual), validSizes: map.validSizes)
+        let values = norm(map.values.tensor, activation: activation, addingTo: residual?.tensor)
+        return FactorMap(values: Factor(values, precision: convolution.precision), validSizes: map.validSizes)
     }
 
     /// Training: as the ``Normalization`` says, and how a gradient flows back.
@@ -66,7 +66,7 @@ struct NormalizedConvolution: Sendable {
         if convolution.geometry.kernel > 1 { input.clearPadding() }
         convolution.prepareForPullback()
         let factor = Factor(input.values, precision: convolution.precision)
-        let (inputSizes, outputSizes) = (input.validSizes, convolution.outputSizes(of: input))
+        let (inputSizes, outputSizes) = (input.validSizes, convolution.outputSizes(of: input.validSizes))
         let output: FeatureMap
         let convolutionGradient: Pullback.ConvolutionGradient
         if let norm {

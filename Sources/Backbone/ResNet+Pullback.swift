@@ -43,7 +43,7 @@ extension ResNet {
                 let wantsInput = isTrained
                 isTrained = isTrained || block.parameterNames.contains(where: isWanted)
                 guard isTrained || normalization == .batch else {
-                    map = block(consume map)
+                    map = block(FactorMap(consume map, precision: precision)).featureMap
                     continue
                 }
                 let (output, pullback) = block.withPullback(map, updating: &statistics)

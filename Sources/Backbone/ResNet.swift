@@ -12,6 +12,7 @@ import Tensors
 public struct ResNet: Sendable {
     public let configuration: ResNetConfiguration
     public let normalization: Normalization
+    let precision: ComputePrecision
     let stem: NormalizedConvolution
     let pool = MaxPool()
     let stages: [[ResidualBlock]]
@@ -23,6 +24,7 @@ public struct ResNet: Sendable {
     ) throws {
         self.configuration = configuration
         self.normalization = normalization
+        self.precision = precision
         stem = try NormalizedConvolution(
             cursor["conv1"], norm: cursor["bn1"], inputChannels: 3, outputChannels: configuration.stemWidth,
             geometry: Conv2D.Geometry(kernel: 7, stride: 2, padding: 3), normalization: normalization,
@@ -55,9 +57,14 @@ public struct ResNet: Sendable {
     ///   - taps: how many of the last stages to return.
     /// - Returns: the outputs of the last `taps` stages, the largest map first: stage k (from 1) has stride `2^(k + 1)`.
     public func callAsFunction(_ images: FeatureMap, taps: Int) -> [FeatureMap] {
+        factors(of: images, taps: taps).map(\.featureMap)
+    }
+
+    /// The same, as factors of the products that come next.
+    package func factors(of images: FeatureMap, taps: Int) -> [FactorMap] {
         checkInput(images, taps: taps)
-        var map = pool(stem(images, activation: .relu))
-        var features: [FeatureMap] = []
+        var map = pool(stem(FactorMap(images, precision: precision), activation: .relu))
+        var features: [FactorMap] = []
         for (stage, blocks) in stages.enumerated() {
             for block in blocks { map = block(consume map) }
             if stage >= stages.count - taps { features.append(map) }

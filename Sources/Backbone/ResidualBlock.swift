@@ -52,11 +52,11 @@ struct ResidualBlock: Sendable {
     }
 
     /// Inference.
-    func callAsFunction(_ input: consuming FeatureMap) -> FeatureMap {
+    func callAsFunction(_ input: consuming FactorMap) -> FactorMap {
         var hidden = convolutions[0](copy input, activation: .relu)
         for convolution in convolutions.dropFirst() { hidden = convolution(hidden, activation: .relu) }
         // Without a downsampling shortcut the sum is formed in the input's own memory.
-        let shortcut: Tensor
+        let shortcut: Factor
         if let downsample {
             shortcut = downsample(input).values
         } else {

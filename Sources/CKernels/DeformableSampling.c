@@ -42,7 +42,7 @@ INLINE void describe_levels(const deformable_sampling_source *source, sample_lev
 typedef struct {
     int32_t offsets[4][padded_samples];
     float weights[4][padded_samples];
-    const float *value;
+    const void *value;
     float *output;
 } pending_gather;
 
@@ -154,7 +154,8 @@ INLINE void list_all_pixels(const deformable_sampling_source *source, const defo
     const int64_t samples = source->levels * source->points;
     float attention[padded_samples];
     attention_weights(queries->projections + logits_start(source, query, head), samples, attention);
-    pending->value = source->value + head * source->head_stride;
+    const int64_t size = element_size(source->format);
+    pending->value = (const char *)source->value + head * source->head_stride * size;
     for (int64_t sample = 0; sample < samples; sample += lanes) {
         locations at;
         locate(source, queries, levels, query, head, sample, &at);
@@ -163,12 +164,30 @@ INLINE void list_all_pixels(const deformable_sampling_source *source, const defo
     }
     for (int pixel = 0; pixel < 4; pixel++)
         for (int64_t sample = 0; sample < samples; sample++)
-            ask_for(pending->value + pending->offsets[pixel][sample], source->head_width);
+            ask_for_bytes((const char *)pending->value + pending->offsets[pixel][sample] * size, source->head_width * size);
+}
+
+/// Sixteen channels from an element on.
+INLINE void load(const void *value, int64_t element, deformable_sampling_format format, vector *channels) {
+    typedef uint16_t halves __attribute__((vector_size(32), aligned(2), may_alias));
+    typedef uint32_t words __attribute__((vector_size(64), aligned(4), may_alias));
+    if (format == deformable_sampling_bfloat16)
+        *channels = (vector)(__builtin_convertvector(*(const halves *)((const uint16_t *)value + element), words) << 16);
+    else
+        *channels = CONSTANT_VECTOR((const float *)value + element);
+}
+
+INLINE float load_one(const void *value, int64_t element, deformable_sampling_format format) {
+    if (format == deformable_sampling_float32) return ((const float *)value)[element];
+    const uint32_t bits = (uint32_t)((const uint16_t *)value)[element] << 16;
+    float channel;
+    memcpy(&channel, &bits, sizeof channel);
+    return channel;
 }
 
 /// The weighted sum of the listed pixels, `width` channels each.
-INLINE void gather(const pending_gather *pending, int64_t samples, int64_t width) {
-    const float *value = pending->value;
+INLINE void gather(const pending_gather *pending, int64_t samples, int64_t width, deformable_sampling_format format) {
+    const void *value = pending->value;
     float *output = pending->output;
     int64_t channel = 0;
     for (; channel + 2 * lanes <= width; channel += 2 * lanes) {
@@ -176,10 +195,13 @@ INLINE void gather(const pending_gather *pending, int64_t samples, int64_t width
         vector low[2] = {{0}, {0}}, high[2] = {{0}, {0}};
         for (int64_t sample = 0; sample < samples; sample++) {
             for (int pixel = 0; pixel < 4; pixel++) {
-                const float *source = value + pending->offsets[pixel][sample] + channel;
+                const int64_t element = pending->offsets[pixel][sample] + channel;
                 const float weight = pending->weights[pixel][sample];
-                low[pixel % 2] += CONSTANT_VECTOR(source) * weight;
-                high[pixel % 2] += CONSTANT_VECTOR(source + lanes) * weight;
+                vector first, second;
+                load(value, element, format, &first);
+                load(value, element + lanes, format, &second);
+                low[pixel % 2] += first * weight;
+                high[pixel % 2] += second * weight;
             }
         }
         VECTOR(output + channel) = low[0] + low[1];
@@ -187,23 +209,27 @@ INLINE void gather(const pending_gather *pending, int64_t samples, int64_t width
     }
     for (; channel + lanes <= width; channel += lanes) {
         vector sums[4] = {{0}, {0}, {0}, {0}};
-        for (int64_t sample = 0; sample < samples; sample++)
-            for (int pixel = 0; pixel < 4; pixel++)
-                sums[pixel] +=
-                    CONSTANT_VECTOR(value + pending->offsets[pixel][sample] + channel) * pending->weights[pixel][sample];
+        for (int64_t sample = 0; sample < samples; sample++) {
+            for (int pixel = 0; pixel < 4; pixel++) {
+                vector channels;
+                load(value, pending->offsets[pixel][sample] + channel, format, &channels);
+                sums[pixel] += channels * pending->weights[pixel][sample];
+            }
+        }
         VECTOR(output + channel) = (sums[0] + sums[1]) + (sums[2] + sums[3]);
     }
     for (; channel < width; channel++) {
         float sum = 0;
         for (int64_t sample = 0; sample < samples; sample++)
             for (int pixel = 0; pixel < 4; pixel++)
-                sum += value[pending->offsets[pixel][sample] + channel] * pending->weights[pixel][sample];
+                sum += load_one(value, pending->offsets[pixel][sample] + channel, format) * pending->weights[pixel][sample];
         output[channel] = sum;
     }
 }
 
-DISPATCHED void deformable_sampling_forward(const deformable_sampling_source *source,
-                                            const deformable_sampling_queries *queries, float *output) {
+/// The forward for one format of the value, which the compiler is to know.
+INLINE void forward(const deformable_sampling_source *source, const deformable_sampling_queries *queries,
+                    deformable_sampling_format format, float *output) {
     const int64_t heads = source->heads, head_width = source->head_width, samples = source->levels * source->points;
     const int is_apart = has_heads_apart(source);
     sample_levels levels;
@@ -219,17 +245,23 @@ DISPATCHED void deformable_sampling_forward(const deformable_sampling_source *so
             list_all_pixels(source, queries, &levels, query, head, &pending[current]);
             pending[current].output = output + (query * heads + head) * head_width;
             current = !current;
-            if (waiting) gather(&pending[current], samples, head_width);
+            if (waiting) gather(&pending[current], samples, head_width, format);
             waiting = 1;
         }
     }
-    if (waiting) gather(&pending[!current], samples, head_width);
+    if (waiting) gather(&pending[!current], samples, head_width, format);
 }
 
-void deformable_sampling_reorder(int64_t heads, int64_t head_width, int64_t first, int64_t end, const float *from,
-                                 int64_t from_head, int64_t from_pixel, float *to, int64_t to_head, int64_t to_pixel) {
+DISPATCHED void deformable_sampling_forward(const deformable_sampling_source *source,
+                                            const deformable_sampling_queries *queries, float *output) {
+    if (source->format == deformable_sampling_bfloat16) forward(source, queries, deformable_sampling_bfloat16, output);
+    else forward(source, queries, deformable_sampling_float32, output);
+}
+
+void deformable_sampling_reorder(int64_t heads, int64_t head_size, int64_t first, int64_t end, const void *from,
+                                 int64_t from_head, int64_t from_pixel, void *to, int64_t to_head, int64_t to_pixel) {
     for (int64_t pixel = first; pixel < end; pixel++)
         for (int64_t head = 0; head < heads; head++)
-            memcpy(to + head * to_head + pixel * to_pixel, from + head * from_head + pixel * from_pixel,
-                   (size_t)head_width * sizeof(float));
+            memcpy((char *)to + head * to_head + pixel * to_pixel,
+                   (const char *)from + head * from_head + pixel * from_pixel, (size_t)head_size);
 }

@@ -115,14 +115,15 @@ INLINE sample_gradient spread_sample(const deformable_sampling_source *source, c
     const int64_t offsets[4] = {around->offset, around->offset + right, around->offset + below, around->offset + below + right};
     const float shares[4] = {top_share * left_share, top_share * right_share, bottom_share * left_share,
                              bottom_share * right_share};
+    const float *value = source->value;
     float weights[4], products[4] = {0};
     for (int corner = 0; corner < 4; corner++) weights[corner] = weight * shares[corner];
     if (inside[0] && inside[3]) {
-        spread_to_pixels(gradient, source->value, offsets, weights, width, value_gradient, products);
+        spread_to_pixels(gradient, value, offsets, weights, width, value_gradient, products);
     } else {
         for (int corner = 0; corner < 4; corner++) {
             if (!inside[corner]) continue;
-            products[corner] = spread_to_pixel(gradient, source->value + offsets[corner], weights[corner], width,
+            products[corner] = spread_to_pixel(gradient, value + offsets[corner], weights[corner], width,
                                                value_gradient + offsets[corner]);
         }
     }

@@ -35,10 +35,16 @@ INLINE void attention_weights(const float *logits, int64_t count, float *weights
 /// Whether a head's pixels lie together, so that its queries come one after the other.
 INLINE int has_heads_apart(const deformable_sampling_source *source) { return source->head_stride > source->pixel_stride; }
 
-/// Asks for some elements that are needed soon; where they are not there, nothing happens.
-INLINE void ask_for(const float *elements, int64_t count) {
-    for (int64_t index = 0; index < count; index += lanes) __builtin_prefetch(elements + index);
+INLINE int64_t element_size(deformable_sampling_format format) {
+    return format == deformable_sampling_bfloat16 ? sizeof(uint16_t) : sizeof(float);
 }
+
+/// Asks for some bytes that are needed soon; where they are not there, nothing happens.
+INLINE void ask_for_bytes(const void *start, int64_t count) {
+    for (int64_t offset = 0; offset < count; offset += 64) __builtin_prefetch((const char *)start + offset);
+}
+
+INLINE void ask_for(const float *elements, int64_t count) { ask_for_bytes(elements, count * (int64_t)sizeof *elements); }
 
 /// How many queries ahead of its turn a query is asked for: when its head alone is read, a processor does not foresee that.
 enum { queries_ahead = 4 };

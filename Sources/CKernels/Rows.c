@@ -168,20 +168,35 @@ INLINE void keep_larger(float *target, const float *source, int64_t count) {
         target[index] = target[index] > source[index] || target[index] != target[index] ? target[index] : source[index];
 }
 
+/// The same for bfloat16 that is not negative, whose bits are in the order of its values; NaN has the largest.
+INLINE void keep_larger_bits(uint16_t *target, const uint16_t *source, int64_t count) {
+    for (int64_t index = 0; index < count; index++)
+        target[index] = target[index] > source[index] ? target[index] : source[index];
+}
+
+/// Calls `keep` with each pixel of an output row and the others of its window, whose middle is always inside the image.
+#define MAX_POOL_3X3(keep)                                                                                                  \
+    for (int64_t output_column = 0; output_column < output_width; output_column++) {                                        \
+        const int64_t place = output_column * channels;                                                                     \
+        memcpy(output + place, input + (2 * output_row * width + 2 * output_column) * channels,                             \
+               (size_t)channels * sizeof *output);                                                                          \
+        for (int64_t row = 2 * output_row - 1; row <= 2 * output_row + 1; row++) {                                          \
+            if (row < 0 || row >= height) continue;                                                                         \
+            for (int64_t column = 2 * output_column - 1; column <= 2 * output_column + 1; column++) {                       \
+                if (column < 0 || column >= width) continue;                                                                \
+                keep(output + place, input + (row * width + column) * channels, channels);                                  \
+            }                                                                                                               \
+        }                                                                                                                   \
+    }
+
 DISPATCHED void rows_max_pool_3x3(int64_t height, int64_t width, int64_t channels, const float *input, int64_t output_row,
                                   int64_t output_width, float *output) {
-    for (int64_t output_column = 0; output_column < output_width; output_column++) {
-        float *target = output + output_column * channels;
-        // The window's middle is always inside the image.
-        memcpy(target, input + (2 * output_row * width + 2 * output_column) * channels, (size_t)channels * sizeof(float));
-        for (int64_t row = 2 * output_row - 1; row <= 2 * output_row + 1; row++) {
-            if (row < 0 || row >= height) continue;
-            for (int64_t column = 2 * output_column - 1; column <= 2 * output_column + 1; column++) {
-                if (column < 0 || column >= width) continue;
-                keep_larger(target, input + (row * width + column) * channels, channels);
-            }
-        }
-    }
+    MAX_POOL_3X3(keep_larger)
+}
+
+DISPATCHED void rows_max_pool_3x3_bfloat16(int64_t height, int64_t width, int64_t channels, const uint16_t *input,
+                                           int64_t output_row, int64_t output_width, uint16_t *output) {
+    MAX_POOL_3X3(keep_larger_bits)
 }
 
 DISPATCHED void rows_add_column_sums(int64_t rows, int64_t width, const float *input, float *sums) {

@@ -2,7 +2,7 @@
 
 import Tensors
 
-/// Writes float32 tensors as a safetensors file, one at a time.
+/// Writes tensors as a safetensors file, one at a time.
 public enum SafetensorsWriter {
     /// Writes all tensors of `source`, in its order.
     ///
@@ -13,9 +13,11 @@ public enum SafetensorsWriter {
     ///   - alignment: every tensor begins at a multiple of this many bytes, a power of two from 4 on. The format allows
     ///     no holes, so a larger alignment than 4 puts small byte tensors named `__padding__.N` between; readers of this
     ///     target skip them.
+    ///   - isBFloat16: which tensors, by name, are rounded to bfloat16; the others are written as float32.
     /// - Throws: ``FileError``, ``CheckpointError`` from the source or when a name cannot be written.
     public static func write(
-        _ source: some TensorSource, to path: String, metadata: [String: String] = [:], alignment: Int = 4
+        _ source: some TensorSource, to path: String, metadata: [String: String] = [:], alignment: Int = 4,
+        isBFloat16: (String) -> Bool = { _ in false }
     ) throws {
         precondition(alignment >= 4 && alignment & (alignment - 1) == 0, "alignment \(alignment)")
         var fields: [String] = []
@@ -37,8 +39,9 @@ public enum SafetensorsWriter {
             }
             paddings.append(padding)
             end += padding
-            let byteCount = shape.count * MemoryLayout<Float>.size
-            fields.append(field(name, "F32", shape.dimensions, end, byteCount))
+            let type: ElementType = isBFloat16(name) ? .bfloat16 : .float32
+            let byteCount = shape.count * type.byteCount
+            fields.append(field(name, type.rawValue, shape.dimensions, end, byteCount))
             end += byteCount
         }
         var header = Array("{\(fields.joined(separator: ","))}".utf8)
@@ -52,11 +55,23 @@ public enum SafetensorsWriter {
         for (name, padding) in zip(source.names, paddings) {
             try zeros.withUnsafeBytes { try file.write(UnsafeRawBufferPointer(rebasing: $0[..<padding])) }
             try source.tensor(name).withElements { elements in
-                // Every platform that Swift runs on keeps floats in the file's byte order.
-                try file.write(UnsafeRawBufferPointer(elements))
+                // Every platform that Swift runs on keeps numbers in the file's byte order.
+                if isBFloat16(name) {
+                    try elements.map(bfloat16).withUnsafeBytes { try file.write($0) }
+                } else {
+                    try file.write(UnsafeRawBufferPointer(elements))
+                }
             }
         }
         try file.commit()
+    }
+
+    /// The upper half of a number's bits, rounded to the nearest, to the even one of two.
+    private static func bfloat16(_ value: Float) -> UInt16 {
+        let bits = value.bitPattern
+        // A NaN keeps one of its lower bits.
+        guard !value.isNaN else { return UInt16(bits >> 16) | 0x40 }
+        return UInt16((bits + 0x7fff + (bits >> 16 & 1)) >> 16)
     }
 
     private static func field(_ name: String, _ type: String, _ shape: [Int], _ start: Int, _ byteCount: Int) -> String

@@ -11,6 +11,15 @@ extension Configuration {
         public let shape: Shape
         /// Whether it is one of the frozen batch normalisations' buffers, which no one counts as parameters.
         public let isBuffer: Bool
+
+        /// Whether it is a weight that the model's precision rounds: of backbone, input projections, encoder and decoder layers.
+        /// What proposes, refines and predicts boxes computes in float32.
+        public var isFactor: Bool {
+            shape.rank > 1
+                && ["backbone.", "input_proj.", "transformer.encoder.", "transformer.decoder."].contains {
+                    name.hasPrefix($0)
+                }
+        }
     }
 
     /// All tensors of this model, in the order of the network. Complexity: linear in their number.

@@ -39,11 +39,13 @@ struct Decoder: Sendable {
     ) -> [LayerOutput] {
         var target = queries.target
         var references = queries.references
+        // For the value projections of all layers.
+        let memoryFactor = layers.first.map { Factor(memory.values, precision: $0.crossAttention.precision) }
         return layers.enumerated().map { index, layer in
             let crossQuery: Tensor
             (target, crossQuery) = layer(
                 target, position: queries.position, references: ReferencePoints.inLevels(references, of: memory),
-                memory: memory)
+                memory: memory, memoryFactor: memoryFactor)
             let output = LayerOutput(hidden: target, references: references, crossQuery: crossQuery)
             if refinesReferences && index + 1 < layers.count {
                 references = ReferencePoints.refine(references, by: heads[index].boxes(target))
@@ -95,13 +97,15 @@ struct DecoderLayer: Sendable {
     ///   - target: `[N, Q, C]`.
     ///   - position: `[N, Q, C]`.
     ///   - references: `[N, Q, L, 2 or 4]`.
+    ///   - memoryFactor: the memory's values as a factor.
     /// - Returns: the layer's output and its cross-attention's query, `[N, Q, C]` each.
     func callAsFunction(
-        _ target: Tensor, position: Tensor, references: Tensor, memory: FeatureSequence
+        _ target: Tensor, position: Tensor, references: Tensor, memory: FeatureSequence, memoryFactor: Factor?
     ) -> (hidden: Tensor, crossQuery: Tensor) {
         let attended = selfAttention(query: target.adding(position), target: target, addingTo: target)
         let (normalized, query) = norm2(attended, adding: position)
-        let sampled = crossAttention.sample(query: query, references: references, source: memory)
+        let sampled = crossAttention.sample(
+            query: query, references: references, source: memory, factor: memoryFactor)
         let crossed = crossAttention.project(sampled, addingTo: normalized)
         return (norm3(feedForward(norm1(crossed))), query)
     }

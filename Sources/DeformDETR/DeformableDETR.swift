@@ -10,6 +10,8 @@ import Tensors
 ///   `models/deformable_detr.py` of fundamentalvision/Deformable-DETR.
 public struct DeformableDETR: Sendable {
     public let configuration: Configuration
+    /// What its products are computed in.
+    public let precision: ComputePrecision
     let backbone: ResNet
     let inputProjection: InputProjection
     /// `[L, C]`
@@ -64,6 +66,7 @@ public struct DeformableDETR: Sendable {
         precision: ComputePrecision = .float32
     ) throws {
         self.configuration = configuration
+        self.precision = precision
         let transformer = cursor["transformer"]
         let width = configuration.modelWidth
         backbone = try ResNet(
@@ -125,7 +128,7 @@ public struct DeformableDETR: Sendable {
         }
 
         record?("pixel_values", batch.pixels.values.channelsFirst())
-        let features = backbone(batch.backboneInput, taps: configuration.featureTaps)
+        let features = backbone.factors(of: batch.backboneInput, taps: configuration.featureTaps)
         times.backbone = lap()
 
         let sequence = inputProjection(features, of: batch)

@@ -1,6 +1,7 @@
 @_exported import Boxes
 @_exported import Images
 import Synchronization
+@_exported import enum Layers.ComputePrecision
 import Tensors
 
 /// A Deformable DETR detector, from the image to the boxes.
@@ -39,26 +40,29 @@ public final class Detector: Sendable {
     ///   - preprocessing: the size that images are resized to; nil for the one that the weights' file states, or else the
     ///     published 800 and 1333.
     ///   - overlapLimit: see ``overlapLimit``; nil for the one that the weights' file states, or else 1.
+    ///   - precision: what products are computed in; nil for what the weights' file states, or else float32.
     ///   - threads: nil for all processors.
     ///   - allowsNonfinite: accept weights with NaN or infinity.
     /// - Throws: `CheckpointError`, `FileError`.
     public convenience init(
         weights: String, configurationFile: String? = nil, names: [String?]? = nil,
-        preprocessing: Preprocessing? = nil, overlapLimit: Float? = nil, threads: Int? = nil,
-        allowsNonfinite: Bool = false
+        preprocessing: Preprocessing? = nil, overlapLimit: Float? = nil, precision: ComputePrecision? = nil,
+        threads: Int? = nil, allowsNonfinite: Bool = false
     ) throws {
         try self.init(
             ModelFile.open(weights, configurationFile: configurationFile), names: names, preprocessing: preprocessing,
-            overlapLimit: overlapLimit, threads: threads, allowsNonfinite: allowsNonfinite)
+            overlapLimit: overlapLimit, precision: precision, threads: threads, allowsNonfinite: allowsNonfinite)
     }
 
     /// The same from a file that is open already.
     public convenience init(
         _ file: ModelFile, names: [String?]? = nil, preprocessing: Preprocessing? = nil, overlapLimit: Float? = nil,
-        threads: Int? = nil, allowsNonfinite: Bool = false
+        precision: ComputePrecision? = nil, threads: Int? = nil, allowsNonfinite: Bool = false
     ) throws {
         self.init(
-            try DeformableDETR(file.cursor(allowsNonfinite: allowsNonfinite), configuration: file.configuration),
+            try DeformableDETR(
+                file.cursor(allowsNonfinite: allowsNonfinite), configuration: file.configuration,
+                precision: precision ?? file.precision),
             classNames: names ?? file.classNames, warnings: file.warnings,
             preprocessing: preprocessing ?? file.preprocessing ?? Preprocessing(),
             overlapLimit: overlapLimit ?? file.overlapLimit ?? 1, threads: threads)

@@ -31,13 +31,16 @@ struct EncoderPass {
         let rest = count % whole.rows == 0 ? whole : Tile(layer, next: next, rows: count % whole.rows)
         let tiles = (count + whole.rows - 1) / whole.rows
 
-        var nextValue = Tensor(
-            uninitialized: next == nil ? [0] : [images, sampling.heads, count, sampling.headWidth])
+        var nextValue = Factor(
+            uninitialized: next == nil ? [0] : [images, sampling.heads, count, sampling.headWidth],
+            format: whole.next?.format ?? .float32)
+        let pixelSize = sampling.headWidth * nextValue.format.elementSize
         features.updateValues { values in
             var values = values
             values.withMutableElements { values in
-                nextValue.withMutableElements { nextValue in
-                    guard let values = values.baseAddress, let nextValue = nextValue.baseAddress else { return }
+                nextValue.withMutableBytes { nextValue in
+                    guard let values = values.baseAddress else { return }
+                    nonisolated(unsafe) let nextValue = nextValue
                     sampling.withImages(of: value, layout: layout) { sources in
                         Parallel.forRanges(images * tiles) { numbers in
                             var scratch = Tensor(uninitialized: [whole.scratchCount])
@@ -57,8 +60,7 @@ struct EncoderPass {
                                         source: sources[image], scratch: scratch + whole.rows * width)
                                     tile.next?(
                                         values + row * width, scratch: scratch,
-                                        into: nextValue + (image * count * sampling.heads + start)
-                                            * sampling.headWidth,
+                                        into: nextValue + (image * count * sampling.heads + start) * pixelSize,
                                         pixels: count)
                                 }
                             }
@@ -79,7 +81,7 @@ struct EncoderPass {
         let feedForward: FeedForwardTile
         let norm2: LayerNorm
         let next: ValueTile?
-        /// Elements of the memory that a tile needs in between, its query among them.
+        /// Floats of the memory that a tile needs in between, its query among them.
         let scratchCount: Int
 
         init(_ layer: EncoderLayer, next: MultiScaleDeformableAttention?, rows: Int) {
@@ -89,7 +91,9 @@ struct EncoderPass {
             feedForward = layer.feedForward.tile(rows: rows)
             norm2 = layer.norm2
             self.next = next?.valueTile(rows: rows)
-            scratchCount = rows * layer.attention.width + max(attention.scratchCount, feedForward.hiddenCount)
+            scratchCount =
+                rows * layer.attention.width
+                + max(attention.scratchCount, feedForward.scratchCount, self.next?.scratchCount ?? 0)
         }
 
         /// Takes `values`, `[rows, C]`, through the layer.
@@ -101,7 +105,7 @@ struct EncoderPass {
                 query: query, references: references, levels: levels, source: source, scratch: scratch,
                 addingTo: values)
             norm1(values, rows: rows)
-            feedForward(values, hidden: scratch)
+            feedForward(values, scratch: scratch)
             norm2(values, rows: rows)
         }
     }

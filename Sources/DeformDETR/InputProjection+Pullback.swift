@@ -12,7 +12,13 @@ extension InputProjection {
         sequence: FeatureSequence, pullback: (_ sequenceGradient: Tensor, _ gradients: inout Gradients) -> [Tensor]
     ) {
         var pullbacks: [(norm: Pullback, convolution: Pullback)] = []
-        let sequence = project(features, of: batch) { projection, input, values, start in
+        let sizes = features.map { ValidSize(height: $0.height, width: $0.width) }
+        let sequence = project(sizes, of: batch) { projection, source, values, start in
+            let input =
+                switch source {
+                case .tap(let tap): features[tap]
+                case .level(let level): level
+                }
             let (map, convolutionPullback) = projection.convolution.withPullback(input)
             pullbacks.append((projection.norm.withPullback(map, into: &values, at: start), convolutionPullback))
             return map.validSizes

@@ -42,35 +42,55 @@ struct InputProjection: Sendable {
     ///   - features: the backbone's maps, largest first.
     ///   - batch: the images that they come from.
     /// - Returns: `[N, S, C]`.
-    func callAsFunction(_ features: [FeatureMap], of batch: ImageBatch) -> FeatureSequence {
-        project(features, of: batch) { projection, input, values, start in
-            let map = projection.convolution(input)
+    func callAsFunction(_ features: [FactorMap], of batch: ImageBatch) -> FeatureSequence {
+        let sizes = features.map { ValidSize(height: $0.height, width: $0.width) }
+        return project(sizes, of: batch) { projection, source, values, start in
+            var input =
+                switch source {
+                case .tap(let tap): features[tap]
+                case .level(let level): FactorMap(level, precision: projection.convolution.precision)
+                }
+            if projection.convolution.geometry.kernel > 1 { input.clearPadding() }
+            let map = FeatureMap(
+                values: projection.convolution(input.values),
+                validSizes: projection.convolution.outputSizes(of: input.validSizes))
             projection.norm(map, into: &values, at: start)
             return map.validSizes
         }
     }
 
-    /// - Parameter run: convolves and normalises one level's input, writes it to the sequence from a row on, and says which
-    ///   part of each image's map is valid.
+    /// What a level is projected from.
+    enum Source {
+        /// One of the backbone's maps.
+        case tap(Int)
+        /// The level before, as it was just normalised.
+        case level(FeatureMap)
+    }
+
+    /// - Parameters:
+    ///   - sizes: of the backbone's maps.
+    ///   - run: convolves and normalises one level's input, writes it to the sequence from a row on, and says which part of
+    ///     each image's map is valid.
     func project(
-        _ features: [FeatureMap], of batch: ImageBatch,
-        run: (_ projection: Projection, _ input: FeatureMap, _ values: inout Tensor, _ start: Int) -> [ValidSize]
+        _ sizes: [ValidSize], of batch: ImageBatch,
+        run: (_ projection: Projection, _ source: Source, _ values: inout Tensor, _ start: Int) -> [ValidSize]
     ) -> FeatureSequence {
-        precondition(features.count == taps, "\(features.count) maps for \(taps) projections")
-        let layout = layout(of: features)
-        var values = Tensor(uninitialized: [features[0].images, layout.count, width])
+        precondition(sizes.count == taps, "\(sizes.count) maps for \(taps) projections")
+        let layout = layout(of: sizes)
+        var values = Tensor(uninitialized: [batch.images, layout.count, width])
         // [L][N]
         var validSizes: [[ValidSize]] = []
         for (level, projection) in projections.enumerated() {
-            let input =
+            let source: Source =
                 if let tap = tap(of: level) {
-                    features[tap]
+                    .tap(tap)
                 } else {
-                    // Only with two or more added levels: the one before, as it was just normalised.
-                    FeatureMap(
-                        values: values.map(ofLevel: level - 1, in: layout), validSizes: validSizes[level - 1])
+                    // Only with two or more added levels.
+                    .level(
+                        FeatureMap(
+                            values: values.map(ofLevel: level - 1, in: layout), validSizes: validSizes[level - 1]))
                 }
-            validSizes.append(run(projection, input, &values, layout.starts[level]))
+            validSizes.append(run(projection, source, &values, layout.starts[level]))
         }
         return FeatureSequence(
             values: values, layout: layout,
@@ -85,9 +105,9 @@ struct InputProjection: Sendable {
     /// Which of the backbone's maps a level is projected from; nil for the level before it.
     func tap(of level: Int) -> Int? { level <= taps ? min(level, taps - 1) : nil }
 
-    /// The sizes of all levels for the backbone's maps.
-    private func layout(of features: [FeatureMap]) -> LevelLayout {
-        var sizes = features.map { ValidSize(height: $0.height, width: $0.width) }
+    /// The sizes of all levels for those of the backbone's maps.
+    private func layout(of maps: [ValidSize]) -> LevelLayout {
+        var sizes = maps
         for projection in projections.dropFirst(taps) {
             guard let last = sizes.last else { break }
             let geometry = projection.convolution.geometry

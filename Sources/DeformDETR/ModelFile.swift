@@ -2,6 +2,7 @@
 
 import Checkpoint
 import Foundation
+import Layers
 import Tensors
 
 /// A checkpoint of any known format and naming. Opening it reads the table of contents and compares it with the model's; weights
@@ -16,6 +17,8 @@ public struct ModelFile: Sendable {
     public let preprocessing: Preprocessing?
     /// Where non-maximum suppression is to begin, as ``Detector/overlapLimit`` says; nil where the file says nothing.
     public let overlapLimit: Float?
+    /// What the model computes in unless told otherwise: what `w.bin` stores its weights as, float32 for other files.
+    public let precision: ComputePrecision
     /// What is odd or had to be assumed, for people.
     public let warnings: [String]
     /// The model's tensors under the official names, exactly those of ``Configuration/tensors``.
@@ -45,7 +48,7 @@ public struct ModelFile: Sendable {
         return ModelFile(
             file: file, configuration: configuration, classNames: try classNames(configuration, hints),
             preprocessing: metadata?.preprocessing, overlapLimit: metadata?.overlapLimit,
-            warnings: warnings + detected.warnings, weights: weights)
+            precision: metadata?.precision ?? .float32, warnings: warnings + detected.warnings, weights: weights)
     }
 
     /// The format and naming, for people.
@@ -146,23 +149,25 @@ public struct ModelFile: Sendable {
 
     // MARK: - Converting
 
-    /// Writes the model as `w.bin`: a safetensors file with official names, float32, tensors 64-byte aligned, and the configuration
-    /// and class names in its metadata.
+    /// Writes the model as `w.bin`: a safetensors file with official names, tensors 64-byte aligned, and the configuration and class
+    /// names in its metadata.
     ///
     /// - Parameters:
     ///   - classNames: names by id in place of the checkpoint's.
     ///   - overlapLimit: in place of the checkpoint's.
+    ///   - precision: what the weights that it rounds are stored as, and what the model will compute in; nil: the checkpoint's.
     /// - Throws: ``FileError``; ``CheckpointError`` when weights are damaged or not finite.
     public func write(
-        to path: String, classNames: [String?]? = nil, overlapLimit: Float? = nil, allowsNonfinite: Bool = false
+        to path: String, classNames: [String?]? = nil, overlapLimit: Float? = nil,
+        precision: ComputePrecision? = nil, allowsNonfinite: Bool = false
     ) throws {
         try Self.write(
             cursor(allowsNonfinite: allowsNonfinite), configuration: configuration,
             classNames: classNames ?? self.classNames, preprocessing: preprocessing,
-            overlapLimit: overlapLimit ?? self.overlapLimit, to: path)
+            overlapLimit: overlapLimit ?? self.overlapLimit, precision: precision ?? self.precision, to: path)
     }
 
-    /// Writes a model that is not, or not only, in a file, as ``write(to:classNames:overlapLimit:allowsNonfinite:)`` does.
+    /// Writes a model that is not, or not only, in a file, as ``write(to:classNames:overlapLimit:precision:allowsNonfinite:)`` does.
     ///
     /// - Parameters:
     ///   - parameters: all of the model's tensors under their official names; others are left out.
@@ -176,18 +181,21 @@ public struct ModelFile: Sendable {
     ) throws {
         try write(
             WeightCursor(parameters), configuration: configuration, classNames: classNames,
-            preprocessing: preprocessing, overlapLimit: overlapLimit, to: path)
+            preprocessing: preprocessing, overlapLimit: overlapLimit, precision: .float32, to: path)
     }
 
     private static func write(
         _ cursor: WeightCursor, configuration: Configuration, classNames: [String?], preprocessing: Preprocessing?,
-        overlapLimit: Float?, to path: String
+        overlapLimit: Float?, precision: ComputePrecision, to path: String
     ) throws {
         let metadata = ModelMetadata(
             configuration: configuration, classNames: classNames, preprocessing: preprocessing,
-            overlapLimit: overlapLimit)
+            overlapLimit: overlapLimit, precision: precision)
         // In the network's order.
-        let checked = CheckedTensors(cursor, tensors: configuration.tensors.map { ($0.name, $0.shape) })
-        try SafetensorsWriter.write(checked, to: path, metadata: metadata.strings(), alignment: 64)
+        let tensors = configuration.tensors
+        let checked = CheckedTensors(cursor, tensors: tensors.map { ($0.name, $0.shape) })
+        let rounded = precision == .float32 ? [] : Set(tensors.filter(\.isFactor).map(\.name))
+        try SafetensorsWriter.write(
+            checked, to: path, metadata: metadata.strings(), alignment: 64, isBFloat16: rounded.contains)
     }
 }

@@ -2,6 +2,7 @@
 
 import Checkpoint
 import Foundation
+import Layers
 
 /// The keys of the metadata.
 enum MetadataKey {
@@ -63,10 +64,19 @@ extension Preprocessing {
     public var json: String { #"{"shorterSide": \#(shorterSide), "longestSide": \#(longestSide)}"# }
 }
 
+extension ComputePrecision {
+    /// How `w.bin` calls it.
+    public var dtype: String {
+        switch self {
+        case .float32: "f32"
+        case .bfloat16: "bf16"
+        }
+    }
+}
+
 /// The configuration and class names that a converted file carries.
 struct ModelMetadata {
     static let version = "1"
-    static let dtype = "f32"
 
     let configuration: Configuration
     let classNames: [Int: String]
@@ -74,8 +84,14 @@ struct ModelMetadata {
     let preprocessing: Preprocessing?
     /// See ``Detector/overlapLimit``; nil when nothing was said.
     let overlapLimit: Float?
+    /// What the weights are stored as, and the model computes in unless told otherwise.
+    let precision: ComputePrecision
 
-    init(configuration: Configuration, classNames: [String?], preprocessing: Preprocessing?, overlapLimit: Float?) {
+    init(
+        configuration: Configuration, classNames: [String?], preprocessing: Preprocessing?, overlapLimit: Float?,
+        precision: ComputePrecision
+    ) {
+        self.precision = precision
         self.configuration = configuration
         self.preprocessing = preprocessing
         self.overlapLimit = overlapLimit
@@ -88,17 +104,21 @@ struct ModelMetadata {
     ///
     /// - Throws: ``CheckpointError`` when it has, but by a version that this one cannot read, or is damaged.
     init?(_ file: WeightFile) throws {
-        guard let version = file.metadata[MetadataKey.version] else { return nil }
-        func require(_ key: String, _ expected: String, _ found: String?) throws {
-            guard found == expected else {
+        guard file.metadata[MetadataKey.version] != nil else { return nil }
+        func require(_ key: String, _ expected: [String]) throws -> String {
+            let found = file.metadata[key]
+            guard let found, expected.contains(found) else {
                 throw CheckpointError.configuration(
                     path: file.path, key: "metadata '\(key)'",
-                    expected: "'\(expected)' (a newer version may have written it)",
+                    expected: expected.map { "'\($0)'" }.joined(separator: " or ")
+                        + " (a newer version may have written it)",
                     found: found.map { "'\($0.prefix(40))'" } ?? "none")
             }
+            return found
         }
-        try require(MetadataKey.version, Self.version, version)
-        try require(MetadataKey.dtype, Self.dtype, file.metadata[MetadataKey.dtype])
+        _ = try require(MetadataKey.version, [Self.version])
+        let dtype = try require(MetadataKey.dtype, ComputePrecision.allCases.map(\.dtype))
+        precision = ComputePrecision.allCases.first { $0.dtype == dtype } ?? .float32
         configuration = try Configuration(
             json: file.metadata[MetadataKey.configuration] ?? "", origin: file.path,
             key: "metadata '\(MetadataKey.configuration)'")
@@ -142,7 +162,7 @@ struct ModelMetadata {
         let names = (0..<configuration.classes).map { classNames[$0] }
         var strings = [
             MetadataKey.version: Self.version,
-            MetadataKey.dtype: Self.dtype,
+            MetadataKey.dtype: precision.dtype,
             MetadataKey.configuration: try configuration.json(),
             MetadataKey.classNames: String(decoding: try encoder.encode(names), as: UTF8.self),
         ]

@@ -42,7 +42,7 @@ extension Conv2D {
         _ input: consuming FeatureMap, activation: Activation = .none
     ) -> (output: FeatureMap, pullback: Pullback) {
         if geometry.kernel > 1 { input.clearPadding() }
-        let (inputSizes, outputSizes) = (input.validSizes, outputSizes(of: input))
+        let (inputSizes, outputSizes) = (input.validSizes, outputSizes(of: input.validSizes))
         let (output, pullback) = withPullback(input.values, activation: activation)
         return (
             FeatureMap(values: output, validSizes: outputSizes),

@@ -115,19 +115,32 @@ public struct Conv2D: Sendable {
     package func callAsFunction(
         _ input: Factor, activation: Activation = .none, addingTo residual: consuming Tensor? = nil
     ) -> Tensor {
+        self(input, result: .float32, activation: activation, addingTo: .floats(residual)).tensor
+    }
+
+    /// The same, with a result that lies in memory as the next product's factors do.
+    ///
+    /// - Parameter residual: in the result's format.
+    package func callAsFunction(
+        _ input: Factor, result: ComputePrecision, activation: Activation = .none,
+        addingTo residual: consuming Factor? = nil
+    ) -> Factor {
         precondition(
             input.shape.rank == 4 && input.shape.last == inputChannels,
             "input \(input.shape), expected [N, H, W, \(inputChannels)]")
         let outputShape = outputShape(of: input.shape)
         let epilogue = Epilogue(hasBias: bias != nil, addsResidual: residual != nil, activation: activation)
-        var output = residual ?? Tensor(uninitialized: outputShape)
-        precondition(output.shape == outputShape, "residual \(output.shape), expected \(outputShape)")
+        var output = residual ?? Factor(uninitialized: outputShape, format: result)
+        precondition(
+            output.shape == outputShape && output.format == result,
+            "residual \(output.shape) in \(output.format), expected \(outputShape) in \(result)")
+        guard output.count > 0 else { return output }
 
-        let key = PackedWeights.Key(extents: Array(input.shape.dimensions.dropLast()), epilogue: epilogue)
-        output.withMutableElements { output in
-            guard let destination = output.baseAddress, !output.isEmpty else { return }
+        let key = PackedWeights.Key(
+            extents: Array(input.shape.dimensions.dropLast()), epilogue: epilogue, result: result)
+        output.withMutableBytes { destination in
             weights.run(key, source: input, bias: bias, destination: destination) {
-                operation(.output(epilogue), inputShape: input.shape)
+                operation(.output(epilogue, in: result), inputShape: input.shape)
             }
         }
         return output
@@ -143,7 +156,7 @@ extension Conv2D {
     /// What an operation of a convolution computes; all that its code depends on.
     struct Computation: Hashable, Sendable {
         enum Result: Hashable, Sendable {
-            case output(Epilogue)
+            case output(Epilogue, in: ComputePrecision)
             /// From the output's gradient and the weights.
             case inputGradient
             /// From the input and the output's gradient.
@@ -151,7 +164,7 @@ extension Conv2D {
         }
 
         var result: Result
-        /// How the factors lie in memory; the result is float32.
+        /// How the factors lie in memory; a gradient is float32.
         var factors: ComputePrecision
         var geometry: Geometry
         /// `[N, H, W, input channels]`.
@@ -173,12 +186,13 @@ extension Conv2D {
                 stride_height: Int64(geometry.stride), stride_width: Int64(geometry.stride),
                 dilation_height: Int64(geometry.dilation), dilation_width: Int64(geometry.dilation),
                 padding_top: Int64(geometry.padding), padding_left: Int64(geometry.padding),
-                padding_bottom: paddingEnd(1), padding_right: paddingEnd(2), types: factors.types,
+                padding_bottom: paddingEnd(1), padding_right: paddingEnd(2), types: factors.types(),
                 epilogue: onednn_epilogue())
             return Operation("\(result) of a convolution of \(input) to \(output)") { handle in
                 switch result {
-                case .output(let epilogue):
+                case .output(let epilogue, let format):
                     shape.epilogue = epilogue.bridged
+                    shape.types.result = format.bridged
                     return onednn_convolution_create(&shape, handle)
                 case .inputGradient: return onednn_convolution_input_gradient_create(&shape, handle)
                 case .weightGradient: return onednn_convolution_weights_gradient_create(&shape, handle)

@@ -47,14 +47,23 @@ public struct FeatureMap: Sendable {
     /// Sets the padding to zero: what a convolution sees beyond the border of an image that is alone.
     public mutating func clearPadding() {
         guard hasPadding else { return }
-        let (height, width, channels, validSizes) = (height, width, channels, validSizes)
+        let ranges = validSizes.paddedPixels(height: height, width: width)
+        let channels = channels
         values.withMutableElements { values in
-            for (image, valid) in validSizes.enumerated() {
-                for row in 0..<height {
-                    let start = (image * height + row) * width
-                    let firstPadded = row < valid.height ? valid.width : 0
-                    values[(start + firstPadded) * channels..<(start + width) * channels].update(repeating: 0)
-                }
+            for range in ranges {
+                values[range.lowerBound * channels..<range.upperBound * channels].update(repeating: 0)
+            }
+        }
+    }
+}
+
+extension [ValidSize] {
+    /// The pixels of a batch of maps, counted row by row and image by image, that are padding.
+    func paddedPixels(height: Int, width: Int) -> [Range<Int>] {
+        enumerated().flatMap { image, valid in
+            (0..<height).map { row in
+                let start = (image * height + row) * width
+                return start + (row < valid.height ? valid.width : 0)..<start + width
             }
         }
     }
@@ -77,13 +86,13 @@ extension Conv2D {
         _ input: consuming FeatureMap, activation: Activation = .none, addingTo residual: consuming Tensor? = nil
     ) -> FeatureMap {
         if geometry.kernel > 1 { input.clearPadding() }
-        let sizes = outputSizes(of: input)
+        let sizes = outputSizes(of: input.validSizes)
         return FeatureMap(values: self(input.values, activation: activation, addingTo: residual), validSizes: sizes)
     }
 
     /// The valid sizes of the output: what each image would have alone.
-    package func outputSizes(of input: borrowing FeatureMap) -> [ValidSize] {
-        input.validSizes.map {
+    package func outputSizes(of inputSizes: [ValidSize]) -> [ValidSize] {
+        inputSizes.map {
             ValidSize(
                 height: geometry.outputExtent(of: $0.height), width: geometry.outputExtent(of: $0.width))
         }

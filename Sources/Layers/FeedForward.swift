@@ -27,27 +27,28 @@ public struct FeedForward: Sendable {
 package struct FeedForwardTile: Sendable {
     private let linear1: LinearTile
     private let linear2: LinearTile
-    /// Elements of the memory that a tile needs in between.
-    package let hiddenCount: Int
+    private let factors: TileFactors
+    private let inputCount: Int
+    /// Floats of the memory that a tile needs in between.
+    package let scratchCount: Int
 
     init(_ layer: FeedForward, rows: Int) {
-        linear1 = layer.linear1.tile(rows: rows, activation: .relu)
+        linear1 = layer.linear1.tile(rows: rows, activation: .relu, result: layer.linear2.precision.native)
         linear2 = layer.linear2.tile(rows: rows, addsToDestination: true)
-        hiddenCount = rows * layer.linear1.outputWidth
+        factors = TileFactors(layer.linear1.precision)
+        inputCount = rows * layer.linear1.inputWidth
+        scratchCount = inputCount + rows * layer.linear1.outputWidth
     }
 
     /// Adds to `[rows, width]` what the layers make of it, on the thread that calls it; the caller answers for the memory.
-    package func callAsFunction(
-        _ values: UnsafeMutablePointer<Float>, hidden: UnsafeMutablePointer<Float>
-    ) {
-        linear1(values, into: hidden)
+    package func callAsFunction(_ values: UnsafeMutablePointer<Float>, scratch: UnsafeMutablePointer<Float>) {
+        let hidden = scratch + inputCount
+        linear1(factors(values, count: inputCount, room: scratch), into: hidden)
         linear2(hidden, into: values)
     }
 }
 
 extension FeedForward {
     /// The layers for tiles of `rows` rows.
-    ///
-    /// - Precondition: they compute in float32.
     package func tile(rows: Int) -> FeedForwardTile { FeedForwardTile(self, rows: rows) }
 }

@@ -81,30 +81,42 @@ public struct Linear: Sendable {
     }
 
     /// The same for an input that is a factor already.
-    func callAsFunction(
+    package func callAsFunction(
         _ input: Factor, activation: Activation = .none, addingTo residual: consuming Tensor? = nil
     ) -> Tensor {
+        self(input, result: .float32, activation: activation, addingTo: .floats(residual)).tensor
+    }
+
+    /// The same, with a result that lies in memory as the next product's factors do.
+    ///
+    /// - Parameter residual: in the result's format.
+    package func callAsFunction(
+        _ input: Factor, result: ComputePrecision, activation: Activation = .none,
+        addingTo residual: consuming Factor? = nil
+    ) -> Factor {
         precondition(input.shape.last == inputWidth, "input \(input.shape), expected [..., \(inputWidth)]")
         let outputShape = Shape(input.shape.dimensions.dropLast() + [outputWidth])
         let epilogue = Epilogue(hasBias: bias != nil, addsResidual: residual != nil, activation: activation)
-        var output = residual ?? Tensor(uninitialized: outputShape)
-        precondition(output.shape == outputShape, "residual \(output.shape), expected \(outputShape)")
+        var output = residual ?? Factor(uninitialized: outputShape, format: result)
+        precondition(
+            output.shape == outputShape && output.format == result,
+            "residual \(output.shape) in \(output.format), expected \(outputShape) in \(result)")
+        guard output.count > 0 else { return output }
 
         let rows = input.count / inputWidth
-        let key = PackedWeights.Key(extents: [rows], epilogue: epilogue)
-        output.withMutableElements { output in
-            guard let destination = output.baseAddress, !output.isEmpty else { return }
+        let key = PackedWeights.Key(extents: [rows], epilogue: epilogue, result: result)
+        output.withMutableBytes { destination in
             weights.run(key, source: input, bias: bias, destination: destination) {
-                compile(rows: rows, epilogue: epilogue)
+                compile(rows: rows, epilogue: epilogue, result: result)
             }
         }
         return output
     }
 
-    func compile(rows: Int, epilogue: Epilogue) -> Operation {
+    func compile(rows: Int, epilogue: Epilogue, result: ComputePrecision) -> Operation {
         var shape = onednn_product(
-            rows: Int64(rows), inner: Int64(inputWidth), columns: Int64(outputWidth), types: precision.native.types,
-            epilogue: epilogue.bridged)
+            rows: Int64(rows), inner: Int64(inputWidth), columns: Int64(outputWidth),
+            types: precision.native.types(result: result), epilogue: epilogue.bridged)
         return Operation("a product of [\(rows), \(inputWidth)] with [\(outputWidth), \(inputWidth)]") {
             onednn_product_create(&shape, $0)
         }

@@ -12,20 +12,39 @@ public struct MaxPool: Sendable {
     /// - Parameter input: values that are not negative (they come from a ReLU), so that zero padding never wins.
     /// - Returns: `[N, H', W', C]`, `H' = (H - 1) / 2 + 1`.
     public func callAsFunction(_ input: consuming FeatureMap) -> FeatureMap {
+        self(FactorMap(input, precision: .float32)).featureMap
+    }
+
+    /// The same for values in any format.
+    package func callAsFunction(_ input: consuming FactorMap) -> FactorMap {
         input.clearPadding()
-        let (height, width, channels) = (input.height, input.width, input.channels)
+        let (height, width, channels) = (input.height, input.width, input.values.shape[3])
         let outputHeight = geometry.outputExtent(of: height)
         let outputWidth = geometry.outputExtent(of: width)
         let values = input.values
-        let pooled = Tensor([input.images, outputHeight, outputWidth, channels]) { output in
-            guard let target = output.baseAddress else { return }
+        let (imageSize, rowSize) = (height * width * channels, outputWidth * channels)
+        var pooled = Factor(
+            uninitialized: [input.images, outputHeight, outputWidth, channels], format: values.format)
+        pooled.withMutableBytes { target in
+            nonisolated(unsafe) let target = target
             withExtendedLifetime(values) {
-                Parallel.forRanges(input.images * outputHeight) { rows in
+                Parallel.forRanges(values.shape[0] * outputHeight) { rows in
                     for row in rows {
-                        rows_max_pool_3x3(
-                            Int64(height), Int64(width), Int64(channels),
-                            values.pointer + row / outputHeight * height * width * channels,
-                            Int64(row % outputHeight), Int64(outputWidth), target + row * outputWidth * channels)
+                        let size = values.format.elementSize
+                        let source = values.pointer + row / outputHeight * imageSize * size
+                        let result = target + row * rowSize * size
+                        switch values.format {
+                        case .float32:
+                            rows_max_pool_3x3(
+                                Int64(height), Int64(width), Int64(channels),
+                                source.assumingMemoryBound(to: Float.self), Int64(row % outputHeight),
+                                Int64(outputWidth), result.assumingMemoryBound(to: Float.self))
+                        case .bfloat16:
+                            rows_max_pool_3x3_bfloat16(
+                                Int64(height), Int64(width), Int64(channels),
+                                source.assumingMemoryBound(to: UInt16.self), Int64(row % outputHeight),
+                                Int64(outputWidth), result.assumingMemoryBound(to: UInt16.self))
+                        }
                     }
                 }
             }
@@ -34,7 +53,7 @@ public struct MaxPool: Sendable {
             ValidSize(
                 height: geometry.outputExtent(of: $0.height), width: geometry.outputExtent(of: $0.width))
         }
-        return FeatureMap(values: pooled, validSizes: sizes)
+        return FactorMap(values: pooled, validSizes: sizes)
     }
 }
 

@@ -14,6 +14,8 @@ final class PackedWeights: Sendable {
         var epilogue: Epilogue
         /// From the output's gradient to the input's.
         var isBackward = false
+        /// How the result lies in memory.
+        var result = ComputePrecision.float32
         var threads = Parallel.threadCount
     }
 
@@ -49,7 +51,7 @@ final class PackedWeights: Sendable {
     ///
     /// A backward pass wants the weights in another order than the forward: a training step holds both.
     func run(
-        _ key: Key, source: Factor, bias: Tensor?, destination: UnsafeMutablePointer<Float>, compile: () -> Operation
+        _ key: Key, source: Factor, bias: Tensor?, destination: UnsafeMutableRawPointer, compile: () -> Operation
     ) {
         let compiled = compiled(key, compile: compile)
         withExtendedLifetime((source, bias, compiled.weights)) {

@@ -49,6 +49,16 @@ public struct Tensor: Sendable {
         offset = 0
     }
 
+    /// A view of memory that holds the shape's elements from a byte on.
+    package init(_ shape: Shape, storage: Storage, byteOffset: Int) {
+        self.shape = shape
+        self.storage = storage
+        offset = byteOffset / MemoryLayout<Float>.stride
+    }
+
+    /// Where the elements lie.
+    package var memory: (storage: Storage, byteOffset: Int) { (storage, offset * MemoryLayout<Float>.stride) }
+
     public var count: Int { shape.count }
 
     /// A copy of all elements, in memory order.

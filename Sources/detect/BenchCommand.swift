@@ -54,7 +54,7 @@ struct BenchCommand: RunnableCommand {
         let medians = try measure(detector, height: height, width: width, runs: runs)
         let report = BenchReport(
             model: detector.model.configuration.variantName, height: height, width: width,
-            precision: network.settings.precision.rawValue, threads: options.threads ?? Parallel.processorCount,
+            precision: detector.model.precision.dtype, threads: options.threads ?? Parallel.processorCount,
             runs: runs,
             medians: medians)
         let output = StandardOutput()

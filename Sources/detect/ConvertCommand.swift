@@ -23,8 +23,12 @@ struct ConvertCommand: RunnableCommand {
     @Option(name: .shortAndLong, help: ArgumentHelp("Where to write.", valueName: "file"), completion: .file())
     var output: String
 
-    @Option(help: "How the weights are stored; this version: f32.")
-    var dtype: Precision = .f32
+    @Option(
+        help: """
+            What the weights are stored as, and the network will compute in unless --precision says otherwise; this \
+            version: f32 and bf16, which halves the file. (default: what the checkpoint states, or f32)
+            """)
+    var dtype: Precision?
 
     @Option(
         help: ArgumentHelp(
@@ -54,7 +58,7 @@ struct ConvertCommand: RunnableCommand {
     var quiet = false
 
     func execute() throws -> Int32 {
-        try dtype.checkSupported("--dtype")
+        let precision = try dtype?.compute("--dtype")
         guard !output.isEmpty else { throw UsageError("--output: expected a file, found an empty argument") }
         let overlapLimit = try nms.map(ModelOptions.overlapLimit)
         let sources = try ModelOptions.fileIdentities(weights: source, configuration: config, names: names)
@@ -67,7 +71,8 @@ struct ConvertCommand: RunnableCommand {
         let (_, milliseconds) = try timed {
             try Interruption.guarded {
                 try model.write(
-                    to: output, classNames: classNames, overlapLimit: overlapLimit, allowsNonfinite: allowNonfinite)
+                    to: output, classNames: classNames, overlapLimit: overlapLimit, precision: precision,
+                    allowsNonfinite: allowNonfinite)
             }
         }
         messages.note("\(source): \(model.format), \(model.configuration.summary)")

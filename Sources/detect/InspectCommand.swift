@@ -49,6 +49,7 @@ struct InspectCommand: RunnableCommand {
             ("points", "\(configuration.encoderPoints) encoder, \(configuration.decoderPoints) decoder"),
             ("feed-forward", "\(configuration.feedForwardWidth)"),
             ("parameters", grouped(model.parameterCount)),
+            ("precision", model.precision.dtype),
             (
                 "input size",
                 model.preprocessing.map { "shorter side \($0.shorterSide), longer at most \($0.longestSide)" }

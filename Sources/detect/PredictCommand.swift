@@ -85,8 +85,9 @@ struct NetworkSettings: ParsableArguments {
         completion: .file())
     var config: String?
 
-    @Option(help: "What the network computes in; this version: f32.")
-    var precision: Precision = .f32
+    @Option(
+        help: "What the network computes in; this version: f32 and bf16. (default: what the weights are stored as)")
+    var precision: Precision?
 
     @Option(help: ArgumentHelp("Processor threads. (default: all processors)", valueName: "n"))
     var threads: Int?

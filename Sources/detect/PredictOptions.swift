@@ -117,6 +117,8 @@ struct ModelOptions: Sendable {
     let sides: Sides
     /// See `Detector.overlapLimit`; nil for what the weights state.
     let overlapLimit: Float?
+    /// nil for what the weights are stored as.
+    let precision: ComputePrecision?
     let threads: Int?
     let allowsNonfinite: Bool
 
@@ -135,7 +137,7 @@ struct ModelOptions: Sendable {
     init(
         weights: String, settings: NetworkSettings, names: String? = nil, sides: Sides, overlapLimit: Float? = nil
     ) throws {
-        try settings.precision.checkSupported("--precision")
+        precision = try settings.precision?.compute("--precision")
         self.weights = weights
         configuration = settings.config
         namesFile = names
@@ -179,7 +181,7 @@ struct ModelOptions: Sendable {
         let names = try namesFile.map { try ClassNames.read($0, count: file.configuration.classes) }
         return try Detector(
             file, names: names, preprocessing: try sides.preprocessing(stated: file.preprocessing),
-            overlapLimit: overlapLimit, threads: threads, allowsNonfinite: allowsNonfinite)
+            overlapLimit: overlapLimit, precision: precision, threads: threads, allowsNonfinite: allowsNonfinite)
     }
 
     /// The sizes of `--size` and `--max-size`, where they were given.

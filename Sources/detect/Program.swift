@@ -96,9 +96,11 @@ enum Precision: String, CaseIterable, ExpressibleByArgument {
     case f32, bf16, int8
 
     /// - Throws: ``UsageError`` for a precision that this version does not compute in.
-    func checkSupported(_ option: String) throws {
-        guard self == .f32 else {
-            throw UsageError("\(option) \(rawValue): this version computes in f32 only; leave the option out")
+    func compute(_ option: String) throws -> ComputePrecision {
+        switch self {
+        case .f32: .float32
+        case .bf16: .bfloat16
+        case .int8: throw UsageError("\(option) int8: this version computes in f32 and bf16 only")
         }
     }
 }

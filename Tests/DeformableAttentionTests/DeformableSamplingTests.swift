@@ -13,6 +13,19 @@ import Testing
         #expect(relativeError(operands.sampled(by: test.sampling), plain) < 1e-5)
     }
 
+    /// Values in bfloat16 are sampled as the float32 numbers that they are, with heads side by side and apart.
+    @Test(arguments: SamplingCase.all, [1, 1_000_000]) func samplesBFloat16(test: SamplingCase, queries: Int) {
+        let operands = test.operands(seed: 23)
+        let value = Factor(operands.value, precision: .bfloat16)
+        let sampled = test.sampling.sample(
+            SampledValue(value, heads: test.heads, queries: queries), layout: operands.layout,
+            projections: operands.projections, references: operands.references)
+        let widened = test.sampling.sample(
+            SampledValue(Factor(value.tensor, precision: .float32), heads: test.heads, queries: queries),
+            layout: operands.layout, projections: operands.projections, references: operands.references)
+        #expect(sampled.elements == widened.elements)
+    }
+
     @Test func threadsDoNotChangeTheResult() {
         let operands = SamplingCase().operands(seed: 22)
         let results = [1, 2, 5].map { threads in

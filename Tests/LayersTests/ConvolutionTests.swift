@@ -1,3 +1,4 @@
+import Checkpoint
 import Layers
 import TestSupport
 import Tensors
@@ -111,6 +112,37 @@ private func plainConvolution(
             let part = together.values.part(
                 image: image, height: together.validSizes[image].height, width: together.validSizes[image].width)
             #expect(relativeError(part, alone) < 1e-6)
+        }
+    }
+
+    /// Also of padded maps, whose padding counts as 0 however the numbers lie in memory.
+    @Test func maxPoolOfBFloat16() {
+        var random = SeededGenerator(seed: 15)
+        let sizes = [ValidSize(height: 9, width: 4), ValidSize(height: 5, width: 10)]
+        let map = FeatureMap(values: random.tensor([2, 9, 10, 18], in: 0...1), validSizes: sizes)
+        let factors = FactorMap(map, precision: .bfloat16)
+        let pooled = MaxPool()(factors)
+        let expected = MaxPool()(factors.featureMap)
+        #expect(pooled.values.tensor.elements == expected.values.elements)
+        #expect(pooled.validSizes == expected.validSizes)
+    }
+
+    /// What a convolution gives the next one in bfloat16 is what it gives in float32, rounded.
+    @Test(arguments: [Activation.none, .relu], [false, true])
+    func resultsInBFloat16(activation: Activation, addsResidual: Bool) throws {
+        var random = SeededGenerator(seed: 16)
+        let parameters = TensorDictionary(["weight": random.tensor([32, 16, 3, 3]), "bias": random.tensor([32])])
+        let convolution = try Conv2D(
+            WeightCursor(parameters), inputChannels: 16, outputChannels: 32,
+            geometry: Conv2D.Geometry(kernel: 3, padding: 1), precision: .bfloat16)
+        let input = Factor(random.tensor([1, 7, 9, 16]), precision: .bfloat16)
+        let residual = Factor(random.tensor([1, 7, 9, 32]), precision: .bfloat16)
+        let exact = convolution(input, activation: activation, addingTo: addsResidual ? residual.tensor : nil)
+        let rounded = convolution(
+            input, result: ComputePrecision.bfloat16.native, activation: activation,
+            addingTo: addsResidual ? residual : nil)
+        for (actual, expected) in zip(rounded.tensor.elements, exact.elements) {
+            #expect(abs(actual - expected) <= abs(expected) / 256 + 1e-5)
         }
     }
 

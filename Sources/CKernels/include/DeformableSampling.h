@@ -6,14 +6,19 @@
 
 #include <stdint.h>
 
+/// What the numbers of a value are.
+typedef enum { deformable_sampling_float32, deformable_sampling_bfloat16 } deformable_sampling_format;
+
 /// What is sampled: one image's value, of one pixel at least. M heads of D channels, L levels, K points, S = sum of level areas; S M D is below 2^31.
 typedef struct {
     int64_t heads, head_width, levels, points;
     /// `[L]` each; `level_starts` counts locations (rows of `value`).
     const int64_t *level_heights, *level_widths, *level_starts;
     /// `[S, M, D]`, or `[M, S, D]`, as the strides say: from a head to the next and from a pixel to the next, in elements.
-    const float *value;
+    const void *value;
     int64_t head_stride, pixel_stride;
+    /// The backward takes float32 only.
+    deformable_sampling_format format;
 } deformable_sampling_source;
 
 /// Who samples: Q queries.
@@ -50,8 +55,8 @@ void deformable_sampling_forward(const deformable_sampling_source *source, const
 void deformable_sampling_backward(const deformable_sampling_source *source, const deformable_sampling_queries *queries,
                                   const deformable_sampling_gradients *gradients, int64_t first, int64_t end);
 
-/// Copies pixels `first..<end` of all heads from one order to another, given by elements from a head and from a pixel to the next.
-void deformable_sampling_reorder(int64_t heads, int64_t head_width, int64_t first, int64_t end, const float *from,
-                                 int64_t from_head, int64_t from_pixel, float *to, int64_t to_head, int64_t to_pixel);
+/// Copies pixels `first..<end` of all heads from one order to another, given by bytes from a head and from a pixel to the next.
+void deformable_sampling_reorder(int64_t heads, int64_t head_size, int64_t first, int64_t end, const void *from,
+                                 int64_t from_head, int64_t from_pixel, void *to, int64_t to_head, int64_t to_pixel);
 
 #endif

@@ -45,6 +45,10 @@ void rows_scale_shift(int64_t rows, int64_t width, const float *input, const flo
 void rows_max_pool_3x3(int64_t height, int64_t width, int64_t channels, const float *input, int64_t output_row,
                        int64_t output_width, float *output);
 
+/// The same for bfloat16 that is not negative.
+void rows_max_pool_3x3_bfloat16(int64_t height, int64_t width, int64_t channels, const uint16_t *input, int64_t output_row,
+                                int64_t output_width, uint16_t *output);
+
 /// Adds each column's sum over the rows to `sums[width]`.
 void rows_add_column_sums(int64_t rows, int64_t width, const float *input, float *sums);
 

@@ -1,4 +1,5 @@
 import CKernels
+import Layers
 import Tensors
 
 /// The sampling step of multi-scale deformable attention, without its linear projections.
@@ -51,11 +52,11 @@ package struct DeformableSampling: Sendable, Hashable {
 
     /// The value in the order that suits the number of queries.
     func arranged(_ value: Tensor, _ projections: Tensor) -> SampledValue {
-        SampledValue(value, heads: heads, queries: projections.shape[1])
+        SampledValue(Factor(value, precision: .float32), heads: heads, queries: projections.shape[1])
     }
 
     /// The same for a value that is in order already.
-    func sample(
+    package func sample(
         _ value: SampledValue, layout: LevelLayout, projections: Tensor, references: Tensor
     ) -> Tensor {
         let queries = projections.shape[1]
@@ -93,8 +94,11 @@ package struct DeformableSampling: Sendable, Hashable {
                                 heads: Int64(heads), head_width: Int64(headWidth), levels: Int64(levels),
                                 points: Int64(points), level_heights: heights, level_widths: heights + levels,
                                 level_starts: heights + 2 * levels,
-                                value: value.elements.pointer + image * (value.elements.count / images),
-                                head_stride: Int64(value.strides.head), pixel_stride: Int64(value.strides.pixel)))
+                                value: value.elements.pointer
+                                    + image * (value.elements.count / images) * value.elements.format.elementSize,
+                                head_stride: Int64(value.strides.head), pixel_stride: Int64(value.strides.pixel),
+                                format: value.elements.format == .bfloat16
+                                    ? deformable_sampling_bfloat16 : deformable_sampling_float32))
                     })
             }
         }

@@ -158,6 +158,20 @@ public struct FeatureSequence: Sendable {
         }
     }
 
+    /// The same for values in another format.
+    package func clearPadding(of sequence: inout Factor) {
+        guard validSizes.indices.contains(where: hasPadding) else { return }
+        let rowSize = sequence.shape.last * sequence.format.elementSize
+        sequence.withMutableBytes { start in
+            for image in validSizes.indices where hasPadding(image: image) {
+                for range in paddedRanges(image: image) {
+                    (start + (image * layout.count + range.lowerBound) * rowSize)
+                        .initializeMemory(as: UInt8.self, repeating: 0, count: range.count * rowSize)
+                }
+            }
+        }
+    }
+
     /// The locations of an image that are padding, in order.
     func paddedRanges(image: Int) -> [Range<Int>] {
         layout.sizes.enumerated().flatMap { level, size in

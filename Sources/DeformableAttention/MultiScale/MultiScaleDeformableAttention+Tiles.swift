@@ -9,16 +9,20 @@ package struct AttentionTile: Sendable {
     private let projection: LinearTile
     private let output: LinearTile
     private let rows: Int
+    private let width: Int
     private let projectionWidth: Int
-    /// Elements of the memory that a tile needs in between.
+    private let factors: TileFactors
+    /// Floats of the memory that a tile needs in between.
     package let scratchCount: Int
 
     init(_ attention: MultiScaleDeformableAttention, rows: Int) {
         projection = attention.projection.tile(rows: rows)
         output = attention.outputProjection.tile(rows: rows, addsToDestination: true)
+        width = attention.width
         projectionWidth = attention.projection.outputWidth
+        factors = TileFactors(attention.precision)
         self.rows = rows
-        scratchCount = rows * (projectionWidth + attention.width)
+        scratchCount = rows * (projectionWidth + 2 * width)
     }
 
     /// Adds to `values` what their queries find; the caller answers for the memory.
@@ -35,12 +39,13 @@ package struct AttentionTile: Sendable {
         addingTo values: UnsafeMutablePointer<Float>
     ) {
         let sampled = scratch + rows * projectionWidth
-        projection(query, into: scratch)
+        let rounded = sampled + rows * width
+        projection(factors(query, count: rows * width, room: rounded), into: scratch)
         source.sample(
             DeformableSampling.ImageQueries(
                 count: rows, projections: scratch, projectionWidth: projectionWidth, references: references,
                 levels: levels, referenceWidth: 2), into: sampled)
-        output(sampled, into: values)
+        output(factors(sampled, count: rows * width, room: rounded), into: values)
     }
 }
 
@@ -50,15 +55,20 @@ package struct ValueTile: Sendable {
     private let rows: Int
     private let heads: Int
     private let headWidth: Int
-    /// Elements of the memory that a tile needs in between.
+    private let factors: TileFactors
+    /// How the value lies in memory.
+    package let format: ComputePrecision
+    /// Floats of the memory that a tile needs in between.
     package let scratchCount: Int
 
     init(_ attention: MultiScaleDeformableAttention, rows: Int) {
-        projection = attention.valueProjection.tile(rows: rows)
+        format = attention.precision.native
+        projection = attention.valueProjection.tile(rows: rows, result: format)
+        factors = TileFactors(attention.precision)
         self.rows = rows
         heads = attention.sampling.heads
         headWidth = attention.sampling.headWidth
-        scratchCount = rows * attention.width
+        scratchCount = 2 * rows * attention.width
     }
 
     /// Writes the heads of some pixels; the caller answers for the memory.
@@ -66,28 +76,26 @@ package struct ValueTile: Sendable {
     /// - Parameters:
     ///   - features: `[rows, C]`.
     ///   - scratch: ``scratchCount`` elements.
-    ///   - value: where the first of the pixels lies in an image's `[M, S, D]`.
+    ///   - value: where the first of the pixels lies in an image's `[M, S, D]`, in ``format``.
     ///   - pixels: S
     package func callAsFunction(
-        _ features: UnsafePointer<Float>, scratch: UnsafeMutablePointer<Float>,
-        into value: UnsafeMutablePointer<Float>, pixels: Int
+        _ features: UnsafePointer<Float>, scratch: UnsafeMutablePointer<Float>, into value: UnsafeMutableRawPointer,
+        pixels: Int
     ) {
-        projection(features, into: scratch)
+        let count = rows * heads * headWidth
+        projection(factors(features, count: count, room: scratch + count), into: scratch)
+        let headSize = headWidth * format.elementSize
         deformable_sampling_reorder(
-            Int64(heads), Int64(headWidth), 0, Int64(rows), scratch, Int64(headWidth), Int64(heads * headWidth), value,
-            Int64(pixels * headWidth), Int64(headWidth))
+            Int64(heads), Int64(headSize), 0, Int64(rows), scratch, Int64(headSize), Int64(heads * headSize), value,
+            Int64(pixels * headSize), Int64(headSize))
     }
 }
 
 extension MultiScaleDeformableAttention {
     /// The attention for tiles of `rows` queries with reference points.
-    ///
-    /// - Precondition: its projections compute in float32.
     package func tile(rows: Int) -> AttentionTile { AttentionTile(self, rows: rows) }
 
     /// The value projection for tiles of `rows` pixels.
-    ///
-    /// - Precondition: it computes in float32.
     package func valueTile(rows: Int) -> ValueTile { ValueTile(self, rows: rows) }
 
     /// What is sampled, of heads that were projected tile by tile.
@@ -95,15 +103,15 @@ extension MultiScaleDeformableAttention {
     /// - Parameters:
     ///   - elements: `[N, M, S, D]`; padding becomes zero.
     ///   - source: what they were projected from.
-    package func sampledValue(_ elements: consuming Tensor, of source: FeatureSequence) -> SampledValue {
-        let (heads, pixels, headWidth) = (elements.shape[1], elements.shape[2], elements.shape[3])
+    package func sampledValue(_ elements: consuming Factor, of source: FeatureSequence) -> SampledValue {
+        let (heads, pixels) = (elements.shape[1], elements.shape[2])
+        let pixelSize = elements.shape[3] * elements.format.elementSize
         for image in 0..<source.images where source.hasPadding(image: image) {
-            elements.withMutableElements { elements in
+            elements.withMutableBytes { elements in
                 for range in source.paddedRanges(image: image) {
                     for head in 0..<heads {
-                        let start = (image * heads + head) * pixels
-                        elements[(start + range.lowerBound) * headWidth..<(start + range.upperBound) * headWidth]
-                            .update(repeating: 0)
+                        (elements + ((image * heads + head) * pixels + range.lowerBound) * pixelSize)
+                            .initializeMemory(as: UInt8.self, repeating: 0, count: range.count * pixelSize)
                     }
                 }
             }

@@ -33,6 +33,8 @@ public struct MultiScaleDeformableAttention: Sendable {
     let projection: Linear
     let valueProjection: Linear
     let outputProjection: Linear
+    /// Of the projections.
+    package let precision: ComputePrecision
 
     /// Reads `sampling_offsets`, `attention_weights`, `value_proj` and `output_proj`: `weight` and `bias` of each.
     ///
@@ -40,7 +42,7 @@ public struct MultiScaleDeformableAttention: Sendable {
     ///   - cursor: the attention's place in a checkpoint; `WeightCursor(parameters)` for parameters in memory.
     ///   - width: C, shared evenly by the heads.
     ///   - points: K, for each head and level.
-    ///   - precision: of the projections; sampling is float32.
+    ///   - precision: of the projections. In bfloat16 inference samples values in bfloat16, too, and sums them in float32.
     /// - Throws: ``DeformableAttentionError/configuration(_:)`` for extents that no attention has, `CheckpointError` for
     ///   parameters that are missing, misshaped or not finite.
     public init(
@@ -50,6 +52,7 @@ public struct MultiScaleDeformableAttention: Sendable {
         try Self.validate(width: width, heads: heads, levels: levels, points: points)
         self.width = width
         self.levels = levels
+        self.precision = precision
         sampling = DeformableSampling(heads: heads, headWidth: width / heads, points: points)
         let samples = heads * levels * points
         projection = try Linear(
@@ -95,16 +98,23 @@ public struct MultiScaleDeformableAttention: Sendable {
     }
 
     /// The heads' weighted sums of sampled values, side by side: `[N, Q, M * D]`, of inputs that suit each other.
-    package func sample(query: Tensor, references: Tensor, source: FeatureSequence) -> Tensor {
-        let value = value(of: source, queries: query.shape[1])
+    ///
+    /// - Parameter factor: the source's values as a factor, where the caller has them; see ``precision``.
+    package func sample(
+        query: Tensor, references: Tensor, source: FeatureSequence, factor: Factor? = nil
+    ) -> Tensor {
+        let value = value(of: source, factor: factor, queries: query.shape[1])
         return sampling.sample(value, layout: source.layout, projections: projection(query), references: references)
     }
 
     /// What the source's locations are sampled as, zero in its padding.
     ///
-    /// - Parameter queries: about how many queries an image has; nil: one for each location.
-    package func value(of source: FeatureSequence, queries: Int? = nil) -> SampledValue {
-        var value = valueProjection(source.values)
+    /// - Parameters:
+    ///   - factor: the source's values as a factor, where the caller has them; see ``precision``.
+    ///   - queries: about how many queries an image has; nil: one for each location.
+    package func value(of source: FeatureSequence, factor: Factor? = nil, queries: Int? = nil) -> SampledValue {
+        let factor = factor ?? Factor(source.values, precision: precision)
+        var value = valueProjection(factor, result: precision.native)
         source.clearPadding(of: &value)
         return SampledValue(value, heads: sampling.heads, queries: queries ?? source.layout.count)
     }

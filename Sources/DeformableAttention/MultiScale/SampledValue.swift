@@ -1,4 +1,5 @@
 import CKernels
+import Layers
 import Tensors
 
 /// What a sampling reads, in the order in memory that suits how much it reads.
@@ -12,14 +13,14 @@ package struct SampledValue: Sendable {
     typealias Strides = (head: Int, pixel: Int)
 
     /// `[N, S, M * D]`, or `[N, M, S, D]` with heads apart.
-    let elements: Tensor
+    let elements: Factor
     let strides: Strides
     private let heads: Int
     /// `[N, S, M * D]`
     private let shape: Shape
 
     /// - Parameter elements: `[N, M, S, D]`, with heads apart.
-    init(headsApart elements: Tensor) {
+    init(headsApart elements: Factor) {
         let (images, pixels, headWidth) = (elements.shape[0], elements.shape[2], elements.shape[3])
         heads = elements.shape[1]
         shape = [images, pixels, heads * headWidth]
@@ -28,7 +29,7 @@ package struct SampledValue: Sendable {
     }
 
     /// - Parameter value: `[N, S, M * D]`.
-    init(_ value: consuming Tensor, heads: Int, queries: Int) {
+    package init(_ value: consuming Factor, heads: Int, queries: Int) {
         self.heads = heads
         shape = value.shape
         let (pixels, headWidth) = (shape[1], shape[2] / heads)
@@ -47,28 +48,33 @@ package struct SampledValue: Sendable {
     func joined(_ gradient: consuming Tensor) -> Tensor {
         guard gradient.shape != shape else { return gradient }
         return Self.copy(
-            gradient, as: shape, heads: heads, pixels: shape[1], from: strides, to: (shape[2] / heads, shape[2]))
+            Factor(gradient, precision: .float32), as: shape, heads: heads, pixels: shape[1], from: strides,
+            to: (shape[2] / heads, shape[2])
+        ).tensor
     }
 
     /// The same elements in another order, image by image.
     private static func copy(
-        _ source: Tensor, as shape: Shape, heads: Int, pixels: Int, from: Strides, to: Strides
-    ) -> Tensor {
-        Tensor(shape) { target in
-            guard let target = target.baseAddress else { return }
-            guard shape.count > 0 else { return }
-            let size = shape.count / shape[0]
+        _ source: Factor, as shape: Shape, heads: Int, pixels: Int, from: Strides, to: Strides
+    ) -> Factor {
+        var copy = Factor(uninitialized: shape, format: source.format)
+        guard shape.count > 0 else { return copy }
+        let element = source.format.elementSize
+        let size = shape.count / shape[0] * element
+        copy.withMutableBytes { target in
+            nonisolated(unsafe) let target = target
             withExtendedLifetime(source) {
                 for image in 0..<shape[0] {
                     Parallel.forRanges(pixels, minimumPerThread: 64) { range in
                         deformable_sampling_reorder(
                             Int64(heads), Int64(size / pixels / heads), Int64(range.lowerBound),
-                            Int64(range.upperBound),
-                            source.pointer + image * size, Int64(from.head), Int64(from.pixel), target + image * size,
-                            Int64(to.head), Int64(to.pixel))
+                            Int64(range.upperBound), source.pointer + image * size, Int64(from.head * element),
+                            Int64(from.pixel * element), target + image * size, Int64(to.head * element),
+                            Int64(to.pixel * element))
                     }
                 }
             }
         }
+        return copy
     }
 }
