@@ -15,6 +15,31 @@ public protocol TensorSource: Sendable {
     /// - Throws: ``CheckpointError/missingTensor(path:name:expected:)`` when there is no such tensor, other
     ///   ``CheckpointError`` when its bytes are damaged.
     func tensor(_ name: String) throws -> Tensor
+    /// The tensor to be made of what is stored when somebody needs it: for weights that a layer packs when it first runs.
+    ///
+    /// - Throws: as ``tensor(_:)``.
+    func stored(_ name: String) throws -> StoredTensor
+}
+
+extension TensorSource {
+    public func stored(_ name: String) throws -> StoredTensor {
+        let tensor = try tensor(name)
+        return StoredTensor(shape: tensor.shape) { tensor }
+    }
+}
+
+/// A tensor that is made of what a source stores whenever it is asked for.
+public struct StoredTensor: Sendable {
+    public let shape: Shape
+    private let make: @Sendable () -> Tensor
+
+    /// - Parameter make: gives a tensor of this shape.
+    public init(shape: Shape, make: @escaping @Sendable () -> Tensor) {
+        self.shape = shape
+        self.make = make
+    }
+
+    public func callAsFunction() -> Tensor { make() }
 }
 
 /// Tensors in memory, in the order they were given.

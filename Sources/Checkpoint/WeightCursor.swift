@@ -72,6 +72,14 @@ public struct WeightCursor: Sendable {
         return tensor
     }
 
+    /// The same, to be made when it is needed; what is stored is checked now.
+    ///
+    /// - Throws: as ``tensor(_:_:)``.
+    public func stored(_ name: String, _ expected: Shape) throws -> StoredTensor {
+        try tensor(name, expected).dropMappedPages()
+        return try tree.source.stored(self.name(of: name))
+    }
+
     /// The names of the whole tree that nobody has asked for, in the source's order.
     public var unusedNames: [String] {
         let used = tree.used.withLock { $0 }

@@ -120,11 +120,17 @@ public final class WeightFile: TensorSource {
     public func shape(of name: String) -> Shape? { entry(named: name)?.shape }
 
     /// The tensor as float32: a view of the mapped file from 64 KiB on, where its bytes allow; otherwise a copy.
-    public func tensor(_ name: String) throws -> Tensor {
+    public func tensor(_ name: String) throws -> Tensor { try stored(name)() }
+
+    public func stored(_ name: String) throws -> StoredTensor {
         guard let entry = entry(named: name) else {
             throw CheckpointError.missingTensor(path: path, name: name, expected: nil)
         }
         try verifyChecksum(of: entry)
+        return StoredTensor(shape: entry.shape) { self.read(entry) }
+    }
+
+    private func read(_ entry: Entry) -> Tensor {
         let isContiguous = entry.strides == entry.shape.contiguousStrides
         if entry.elementType == .float32, isContiguous, entry.byteOffset % 4 == 0,
             entry.byteCount >= Self.smallestView, UInt32(1).littleEndian == 1

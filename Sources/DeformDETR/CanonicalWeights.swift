@@ -92,6 +92,12 @@ struct CanonicalWeights: TensorSource {
         }
     }
 
+    func stored(_ name: String) throws -> StoredTensor {
+        if case .stored(let entry) = recipes[name] { return try file.stored(entry.name) }
+        let tensor = try tensor(name)
+        return StoredTensor(shape: tensor.shape) { tensor }
+    }
+
     /// Where in the file a tensor's elements lie: the same for names that share them.
     func storedOffset(of name: String) -> Int? {
         guard case .stored(let entry)? = recipes[name] else { return nil }

@@ -51,11 +51,13 @@ public struct Conv2D: Sendable {
     ///   - weight: `[output channels, input channels, kernel, kernel]`.
     ///   - bias: `[output channels]`.
     public init(weight: Tensor, bias: Tensor?, geometry: Geometry) {
-        self.init(weight: weight, bias: bias, geometry: geometry, precision: .float32, source: nil)
+        self.init(
+            weight: StoredTensor(shape: weight.shape) { weight }, bias: bias, geometry: geometry, precision: .float32,
+            source: nil)
     }
 
     private init(
-        weight: Tensor, bias: Tensor?, geometry: Geometry, precision: ComputePrecision, source: Source?
+        weight: StoredTensor, bias: Tensor?, geometry: Geometry, precision: ComputePrecision, source: Source?
     ) {
         precondition(
             weight.shape.rank == 4 && weight.shape[2] == geometry.kernel && weight.shape[3] == geometry.kernel,
@@ -77,7 +79,7 @@ public struct Conv2D: Sendable {
     ) throws {
         let shape: Shape = [outputChannels, inputChannels, geometry.kernel, geometry.kernel]
         self.init(
-            weight: try cursor.tensor("weight", shape),
+            weight: try cursor.stored("weight", shape),
             bias: hasBias ? try cursor.tensor("bias", [outputChannels]) : nil, geometry: geometry,
             precision: precision, source: Source(path: cursor.path, factors: nil))
     }
@@ -94,8 +96,12 @@ public struct Conv2D: Sendable {
         precondition(scale.count == shift.count, "\(scale.count) factors, \(shift.count) shifts")
         let outputChannels = scale.count
         let shape: Shape = [outputChannels, inputChannels, geometry.kernel, geometry.kernel]
-        var kernel = try cursor.tensor("weight", shape)
-        kernel.scaleRows(by: scale)
+        let stored = try cursor.stored("weight", shape)
+        let kernel = StoredTensor(shape: shape) {
+            var kernel = stored()
+            kernel.scaleRows(by: scale)
+            return kernel
+        }
         self.init(
             weight: kernel, bias: Tensor([outputChannels], shift), geometry: geometry, precision: precision,
             source: Source(path: cursor.path, factors: scale))

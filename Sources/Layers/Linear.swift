@@ -26,7 +26,8 @@ public struct Linear: Sendable {
     ///   - weight: `[output width, input width]`.
     ///   - bias: `[output width]`.
     public init(weight: Tensor, bias: Tensor?) {
-        self.init(weight: weight, bias: bias, precision: .float32, sources: [])
+        self.init(
+            weight: StoredTensor(shape: weight.shape) { weight }, bias: bias, precision: .float32, sources: [])
     }
 
     /// Reads `weight` and `bias`.
@@ -44,7 +45,7 @@ public struct Linear: Sendable {
         precision: ComputePrecision = .float32
     ) throws {
         precondition(!parts.isEmpty, "no layers to stack")
-        let weights = try parts.map { try $0.cursor.tensor("weight", [$0.outputWidth, inputWidth]) }
+        let weights = try parts.map { try $0.cursor.stored("weight", [$0.outputWidth, inputWidth]) }
         let biases = try parts.map { try $0.cursor.tensor("bias", [$0.outputWidth]) }
         var start = 0
         let sources = parts.map { part in
@@ -54,12 +55,14 @@ public struct Linear: Sendable {
                 rows: start..<start + part.outputWidth)
         }
         self.init(
-            weight: weights.dropFirst().reduce(weights[0]) { .concatenating($0, $1) },
+            weight: StoredTensor(shape: [start, inputWidth]) {
+                weights.dropFirst().reduce(weights[0]()) { .concatenating($0, $1()) }
+            },
             bias: biases.dropFirst().reduce(biases[0]) { .concatenating($0, $1) }, precision: precision,
             sources: sources)
     }
 
-    init(weight: Tensor, bias: Tensor?, precision: ComputePrecision, sources: [Source]) {
+    init(weight: StoredTensor, bias: Tensor?, precision: ComputePrecision, sources: [Source]) {
         precondition(weight.shape.rank == 2, "weight \(weight.shape) of a linear layer")
         precondition(bias.map { $0.shape == [weight.shape[0]] } ?? true, "bias does not match weight \(weight.shape)")
         outputWidth = weight.shape[0]

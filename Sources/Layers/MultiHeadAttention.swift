@@ -27,7 +27,7 @@ public struct MultiHeadAttention: Sendable {
         self.heads = heads
         self.width = width
         path = cursor.path
-        let weight = try cursor.tensor("in_proj_weight", [3 * width, width])
+        let weight = try cursor.stored("in_proj_weight", [3 * width, width])
         let bias = try cursor.tensor("in_proj_bias", [3 * width])
         queryKey = Self.projection(0..<2 * width, of: weight, bias, precision)
         value = Self.projection(2 * width..<3 * width, of: weight, bias, precision)
@@ -36,10 +36,11 @@ public struct MultiHeadAttention: Sendable {
 
     /// Some rows of the input projection; gradients go by short names, as the rows have none of their own.
     private static func projection(
-        _ rows: Range<Int>, of weight: Tensor, _ bias: Tensor, _ precision: ComputePrecision
+        _ rows: Range<Int>, of weight: StoredTensor, _ bias: Tensor, _ precision: ComputePrecision
     ) -> Linear {
         Linear(
-            weight: weight.rows(rows), bias: bias.rows(rows), precision: precision,
+            weight: StoredTensor(shape: [rows.count, weight.shape[1]]) { weight().rows(rows) }, bias: bias.rows(rows),
+            precision: precision,
             sources: [Linear.Source(weightName: "weight", biasName: "bias", rows: 0..<rows.count)])
     }
 

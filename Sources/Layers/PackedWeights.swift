@@ -1,4 +1,5 @@
 import COneDNN
+import Checkpoint
 import Synchronization
 import Tensors
 
@@ -27,7 +28,7 @@ final class PackedWeights: Sendable {
 
     private struct State {
         /// The weights as the checkpoint has them, until they are packed, or for good.
-        var plain: Tensor?
+        var plain: StoredTensor?
         var keepsPlain = false
         var compiled: [Key: Compiled] = [:]
         /// The keys of `compiled`, oldest first.
@@ -42,9 +43,10 @@ final class PackedWeights: Sendable {
     private static let compiledLimit = 8
 
     /// - Parameter precision: what the layer computes in. Packing rounds the weights where the processor multiplies in that.
-    init(_ plain: Tensor, precision: ComputePrecision) {
+    init(_ plain: StoredTensor, precision: ComputePrecision) {
         let isRoundedByPacking = precision == precision.native
-        state = Mutex(State(plain: isRoundedByPacking ? plain : Factor(plain, precision: precision).tensor))
+        let rounded = StoredTensor(shape: plain.shape) { Factor(plain(), precision: precision).tensor }
+        state = Mutex(State(plain: isRoundedByPacking ? plain : rounded))
     }
 
     /// Runs the operation for `key`, compiling it and packing the weights if this is its first time.
@@ -74,7 +76,7 @@ final class PackedWeights: Sendable {
     /// The weights in the checkpoint's order, for a backward pass; a copy if they are packed already.
     func plain(_ shape: Shape) -> Tensor {
         state.withLock { state in
-            if let plain = state.plain { return plain }
+            if let plain = state.plain { return plain() }
             guard let packing = state.packings.first else { preconditionFailure("weights are either plain or packed") }
             return Tensor(shape) { elements in
                 guard let target = elements.baseAddress else { return }
@@ -86,7 +88,11 @@ final class PackedWeights: Sendable {
 
     /// Spares ``plain(_:)`` the unpacking, at the price of memory; call it before the weights are packed.
     func keepPlain() {
-        state.withLock { $0.keepsPlain = true }
+        state.withLock { state in
+            guard !state.keepsPlain, let plain = state.plain?() else { return }
+            state.keepsPlain = true
+            state.plain = StoredTensor(shape: plain.shape) { plain }
+        }
     }
 
     private static func packed(for operation: Operation, in state: inout State) -> Compiled {
@@ -102,7 +108,7 @@ final class PackedWeights: Sendable {
                 onednn_repack_weights(
                     packing.operation.handle, packing.weights.start, operation.handle, weights.start)
             }
-        } else if let plain = state.plain {
+        } else if let plain = state.plain?() {
             status = withExtendedLifetime((plain, weights)) {
                 onednn_pack_weights(operation.handle, plain.pointer, weights.start)
             }
