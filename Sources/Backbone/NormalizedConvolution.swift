@@ -50,13 +50,19 @@ struct NormalizedConvolution: Sendable {
 
     /// Inference: norms apply their running statistics.
     func callAsFunction(
-        _ input: consuming FactorMap, activation: Activation = .none, addingTo residual: consuming Factor? = nil
+        _ input: consuming FactorMap, result: Encoding, activation: Activation = .none,
+        addingTo residual: consuming Factor? = nil
     ) -> FactorMap {
-        guard let norm else { return convolution(input, activation: activation, addingTo: residual) }
-        let map = convolution(input)
+        guard let norm else {
+            return convolution(input, result: result, activation: activation, addingTo: residual)
+        }
+        let map = convolution(input, result: .float32)
         let values = norm(map.values.tensor, activation: activation, addingTo: residual?.tensor)
-        return FactorMap(values: Factor(values, precision: convolution.precision), validSizes: map.validSizes)
+        return FactorMap(values: Factor(values, encoding: result), validSizes: map.validSizes)
     }
+
+    /// How its input lies in memory.
+    var input: Encoding { convolution.input }
 
     /// Training: as the ``Normalization`` says, and how a gradient flows back.
     func withPullback(

@@ -43,7 +43,7 @@ extension ResNet {
                 let wantsInput = isTrained
                 isTrained = isTrained || block.parameterNames.contains(where: isWanted)
                 guard isTrained || normalization == .batch else {
-                    map = block(FactorMap(consume map, precision: precision)).featureMap
+                    map = block(FactorMap(consume map, precision: precision), result: precision.encoding).featureMap
                     continue
                 }
                 let (output, pullback) = block.withPullback(map, updating: &statistics)

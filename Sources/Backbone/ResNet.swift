@@ -28,7 +28,7 @@ public struct ResNet: Sendable {
         stem = try NormalizedConvolution(
             cursor["conv1"], norm: cursor["bn1"], inputChannels: 3, outputChannels: configuration.stemWidth,
             geometry: Conv2D.Geometry(kernel: 7, stride: 2, padding: 3), normalization: normalization,
-            precision: precision)
+            precision: precision.withoutInt8)
         var stages: [[ResidualBlock]] = []
         var channels = configuration.stemWidth
         for (stage, depth) in configuration.depths.enumerated() {
@@ -57,16 +57,24 @@ public struct ResNet: Sendable {
     ///   - taps: how many of the last stages to return.
     /// - Returns: the outputs of the last `taps` stages, the largest map first: stage k (from 1) has stride `2^(k + 1)`.
     public func callAsFunction(_ images: FeatureMap, taps: Int) -> [FeatureMap] {
-        factors(of: images, taps: taps).map(\.featureMap)
+        factors(of: images, taps: taps, last: precision.withoutInt8.encoding).map(\.featureMap)
     }
 
-    /// The same, as factors of the products that come next.
-    package func factors(of images: FeatureMap, taps: Int) -> [FactorMap] {
+    /// The same, as factors of products.
+    ///
+    /// - Parameter last: how the last map is to lie in memory; the others lie as the next stage wants them.
+    package func factors(of images: FeatureMap, taps: Int, last: Encoding) -> [FactorMap] {
         checkInput(images, taps: taps)
-        var map = pool(stem(FactorMap(images, precision: precision), activation: .relu))
+        let precision = precision.withoutInt8
+        var map = pool(stem(FactorMap(images, precision: precision), result: precision.encoding, activation: .relu))
+        // Where each block's output goes.
+        var inputs = stages.joined().map(\.input)
+        map = map.converted(to: inputs.removeFirst())
+        inputs.append(last)
+        inputs.reverse()
         var features: [FactorMap] = []
         for (stage, blocks) in stages.enumerated() {
-            for block in blocks { map = block(consume map) }
+            for block in blocks { map = block(consume map, result: inputs.removeLast()) }
             if stage >= stages.count - taps { features.append(map) }
         }
         return features

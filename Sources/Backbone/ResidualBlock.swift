@@ -9,6 +9,10 @@ struct ResidualBlock: Sendable {
     private let last: NormalizedConvolution
     /// A 1x1 convolution where the shortcut changes size or channels.
     private let downsample: NormalizedConvolution?
+    /// How the shortcut lies in memory if it is projected.
+    private let shortcut: Encoding
+    /// Notes the range of the projected shortcut; nil but in a calibration.
+    private let shortcutObserver: ActivationObserver?
 
     /// Reads `conv1`, `bn1`, `conv2`, ... and, if the shortcut projects, `downsample.0` and `downsample.1`.
     init(
@@ -41,8 +45,14 @@ struct ResidualBlock: Sendable {
                 shortcut[0], norm: shortcut[1], inputChannels: inputChannels, outputChannels: outputChannels,
                 geometry: Conv2D.Geometry(kernel: 1, stride: stride), normalization: normalization,
                 precision: precision)
+            self.shortcut =
+                precision.native == .int8
+                ? try Encoding(range: shortcut[0], Self.shortcutRangeName) : precision.withoutInt8.encoding
+            shortcutObserver = ActivationRanges.observer(shortcut[0].name(of: Self.shortcutRangeName))
         } else {
             downsample = nil
+            shortcut = precision.withoutInt8.encoding
+            shortcutObserver = nil
         }
     }
 
@@ -51,18 +61,32 @@ struct ResidualBlock: Sendable {
         (convolutions + [last]).flatMap(\.parameterNames) + (downsample?.parameterNames ?? [])
     }
 
+    /// What weights' files call the range of a projected shortcut.
+    static let shortcutRangeName = "output_range"
+
+    /// How its input lies in memory.
+    var input: Encoding { convolutions[0].input }
+
     /// Inference.
-    func callAsFunction(_ input: consuming FactorMap) -> FactorMap {
-        var hidden = convolutions[0](copy input, activation: .relu)
-        for convolution in convolutions.dropFirst() { hidden = convolution(hidden, activation: .relu) }
+    ///
+    /// - Parameters:
+    ///   - input: in the encoding ``input``.
+    ///   - result: how the output is to lie in memory.
+    func callAsFunction(_ input: consuming FactorMap, result: Encoding) -> FactorMap {
+        var hidden = copy input
+        for (index, convolution) in convolutions.enumerated() {
+            let next = index + 1 < convolutions.count ? convolutions[index + 1] : last
+            hidden = convolution(hidden, result: next.input, activation: .relu)
+        }
         // Without a downsampling shortcut the sum is formed in the input's own memory.
         let shortcut: Factor
         if let downsample {
-            shortcut = downsample(input).values
+            shortcut = downsample(input, result: self.shortcut).values
+            shortcutObserver?.observe(shortcut)
         } else {
             shortcut = (consume input).values
         }
-        return last(hidden, activation: .relu, addingTo: consume shortcut)
+        return last(hidden, result: result, activation: .relu, addingTo: consume shortcut)
     }
 
     /// Training.

@@ -86,9 +86,23 @@ int onednn_multiplies_bfloat16(void) {
     return (dnnl_get_effective_cpu_isa() & dnnl_cpu_isa_avx512_core_bf16) == dnnl_cpu_isa_avx512_core_bf16;
 }
 
-static dnnl_data_type_t data_type(onednn_type type) {
-    return type == onednn_bfloat16 ? dnnl_bf16 : dnnl_f32;
+int onednn_multiplies_int8(void) {
+    const dnnl_cpu_isa_t isa = dnnl_get_effective_cpu_isa();
+    return (isa & dnnl_cpu_isa_avx512_core_vnni) == dnnl_cpu_isa_avx512_core_vnni;
 }
+
+static dnnl_data_type_t data_type(onednn_type type) {
+    switch (type) {
+    case onednn_float32: return dnnl_f32;
+    case onednn_bfloat16: return dnnl_bf16;
+    case onednn_uint8: return dnnl_u8;
+    case onednn_int8: return dnnl_s8;
+    }
+    return dnnl_data_type_undef;
+}
+
+/// What weights are that are multiplied with a source.
+static onednn_type weights_type(onednn_type source) { return source == onednn_uint8 ? onednn_int8 : source; }
 
 static dnnl_memory_desc_t described(int rank, const dnnl_dims_t sizes, onednn_type type, dnnl_format_tag_t tag) {
     dnnl_memory_desc_t descriptor;
@@ -101,11 +115,17 @@ static dnnl_memory_desc_t described(int rank, const dnnl_dims_t sizes, onednn_ty
 static dnnl_status_t make_attributes(const onednn_epilogue *epilogue, dnnl_primitive_attr_t *attributes) {
     RETURN_IF_FAILED(dnnl_primitive_attr_create(attributes));
     RETURN_IF_FAILED(dnnl_primitive_attr_set_scratchpad_mode(*attributes, dnnl_scratchpad_mode_user));
+    if (epilogue && epilogue->scales)
+        // Output channels are the second axis of every destination.
+        RETURN_IF_FAILED(dnnl_primitive_attr_set_output_scales(*attributes, epilogue->scale_count, 1 << 1, epilogue->scales));
     if (!epilogue || (!epilogue->adds_destination && !epilogue->has_relu)) return dnnl_success;
     dnnl_post_ops_t post_operations;
     RETURN_IF_FAILED(dnnl_post_ops_create(&post_operations));
     dnnl_status_t status = dnnl_success;
-    if (epilogue->adds_destination) status = dnnl_post_ops_append_sum(post_operations, 1.0f);
+    if (epilogue->adds_destination && epilogue->added_scale != 0.0f)
+        status = dnnl_post_ops_append_sum_v2(post_operations, epilogue->added_scale, data_type(epilogue->added_type));
+    else if (epilogue->adds_destination)
+        status = dnnl_post_ops_append_sum(post_operations, 1.0f);
     if (status == dnnl_success && epilogue->has_relu)
         status = dnnl_post_ops_append_eltwise(post_operations, 1.0f, dnnl_eltwise_relu, 0.0f, 0.0f);
     if (status == dnnl_success) status = dnnl_primitive_attr_set_post_ops(*attributes, post_operations);
@@ -205,7 +225,7 @@ static convolution_tensors tensors_of(const onednn_convolution *shape, convoluti
 int onednn_convolution_create(const onednn_convolution *shape, onednn_operation **operation) {
     const onednn_types types = shape->types;
     const convolution_tensors of =
-        tensors_of(shape, (convolution_types){types.factors, types.factors, .destination = types.result});
+        tensors_of(shape, (convolution_types){types.factors, weights_type(types.factors), .destination = types.result});
     dnnl_convolution_desc_t description;
     RETURN_IF_FAILED(dnnl_dilated_convolution_forward_desc_init(
         &description, dnnl_forward_inference, dnnl_convolution_direct, &of.source, &of.weights,
@@ -264,7 +284,7 @@ int onednn_product_create(const onednn_product *shape, onednn_operation **operat
     const dnnl_dims_t destination = {shape->rows, shape->columns};
 
     dnnl_memory_desc_t source_memory = described(2, source, shape->types.factors, dnnl_ab);
-    dnnl_memory_desc_t weights_memory = described(2, weights, shape->types.factors, dnnl_format_tag_any);
+    dnnl_memory_desc_t weights_memory = described(2, weights, weights_type(shape->types.factors), dnnl_format_tag_any);
     dnnl_memory_desc_t plain_weights = described(2, weights, onednn_float32, dnnl_ba);
     dnnl_memory_desc_t bias_memory = described(2, bias, onednn_float32, dnnl_ab);
     dnnl_memory_desc_t destination_memory = described(2, destination, shape->types.result, dnnl_ab);

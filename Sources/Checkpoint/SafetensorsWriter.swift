@@ -13,11 +13,11 @@ public enum SafetensorsWriter {
     ///   - alignment: every tensor begins at a multiple of this many bytes, a power of two from 4 on. The format allows
     ///     no holes, so a larger alignment than 4 puts small byte tensors named `__padding__.N` between; readers of this
     ///     target skip them.
-    ///   - isBFloat16: which tensors, by name, are rounded to bfloat16; the others are written as float32.
+    ///   - elementType: what a tensor is rounded to, by name: float32, bfloat16 or int8, which holds -127...127.
     /// - Throws: ``FileError``, ``CheckpointError`` from the source or when a name cannot be written.
     public static func write(
         _ source: some TensorSource, to path: String, metadata: [String: String] = [:], alignment: Int = 4,
-        isBFloat16: (String) -> Bool = { _ in false }
+        elementType: (String) -> ElementType = { _ in .float32 }
     ) throws {
         precondition(alignment >= 4 && alignment & (alignment - 1) == 0, "alignment \(alignment)")
         var fields: [String] = []
@@ -39,7 +39,7 @@ public enum SafetensorsWriter {
             }
             paddings.append(padding)
             end += padding
-            let type: ElementType = isBFloat16(name) ? .bfloat16 : .float32
+            let type = elementType(name)
             let byteCount = shape.count * type.byteCount
             fields.append(field(name, type.rawValue, shape.dimensions, end, byteCount))
             end += byteCount
@@ -56,10 +56,10 @@ public enum SafetensorsWriter {
             try zeros.withUnsafeBytes { try file.write(UnsafeRawBufferPointer(rebasing: $0[..<padding])) }
             try source.tensor(name).withElements { elements in
                 // Every platform that Swift runs on keeps numbers in the file's byte order.
-                if isBFloat16(name) {
-                    try elements.map(bfloat16).withUnsafeBytes { try file.write($0) }
-                } else {
-                    try file.write(UnsafeRawBufferPointer(elements))
+                switch elementType(name) {
+                case .bfloat16: try elements.map(bfloat16).withUnsafeBytes { try file.write($0) }
+                case .int8: try elements.map(wholeNumber).withUnsafeBytes { try file.write($0) }
+                default: try file.write(UnsafeRawBufferPointer(elements))
                 }
             }
         }
@@ -72,6 +72,11 @@ public enum SafetensorsWriter {
         // A NaN keeps one of its lower bits.
         guard !value.isNaN else { return UInt16(bits >> 16) | 0x40 }
         return UInt16((bits + 0x7fff + (bits >> 16 & 1)) >> 16)
+    }
+
+    /// The nearest whole number, of two the even one; NaN becomes 0.
+    private static func wholeNumber(_ value: Float) -> Int8 {
+        value.isNaN ? 0 : Int8(min(max(value, -127), 127).rounded(.toNearestOrEven))
     }
 
     private static func field(_ name: String, _ type: String, _ shape: [Int], _ start: Int, _ byteCount: Int) -> String

@@ -1,6 +1,7 @@
 // A checkpoint of any naming, seen under the official names: renamed, projections joined, copies of shared heads left out.
 
 import Checkpoint
+import Layers
 import Tensors
 
 /// The tensors of a model under their official names.
@@ -11,6 +12,9 @@ struct CanonicalWeights: TensorSource {
         /// The rows of several tensors, one after the other.
         case joined([WeightFile.Entry])
     }
+
+    /// What the name of a tensor ends in that says what another one's whole numbers count, by row.
+    static let stepSuffix = "_step"
 
     let file: WeightFile
     /// Whether box heads were stored inside the decoder.
@@ -78,7 +82,7 @@ struct CanonicalWeights: TensorSource {
 
     func tensor(_ name: String) throws -> Tensor {
         switch recipes[name] {
-        case .stored(let entry): return try file.tensor(entry.name)
+        case .stored: return try stored(name)()
         case .joined(let entries):
             let parts = try entries.map { try file.tensor($0.name) }
             return Tensor(shape(of: name) ?? []) { elements in
@@ -93,7 +97,21 @@ struct CanonicalWeights: TensorSource {
     }
 
     func stored(_ name: String) throws -> StoredTensor {
-        if case .stored(let entry) = recipes[name] { return try file.stored(entry.name) }
+        if case .stored(let entry) = recipes[name] {
+            let stored = try file.stored(entry.name)
+            guard let steps = recipes[name + Self.stepSuffix], case .stored(let stepEntry) = steps else { return stored }
+            let factors = try file.tensor(stepEntry.name).elements.map(Double.init)
+            guard entry.shape.rank > 0, factors.count == entry.shape[0] else {
+                throw CheckpointError.wrongShape(
+                    path: file.path, name: stepEntry.name, expected: [entry.shape.rank > 0 ? entry.shape[0] : 0],
+                    found: stepEntry.shape)
+            }
+            return StoredTensor(shape: entry.shape) {
+                var tensor = stored()
+                tensor.scaleRows(by: factors)
+                return tensor
+            }
+        }
         let tensor = try tensor(name)
         return StoredTensor(shape: tensor.shape) { tensor }
     }

@@ -40,7 +40,7 @@ struct Decoder: Sendable {
         var target = queries.target
         var references = queries.references
         // For the value projections of all layers.
-        let memoryFactor = layers.first.map { Factor(memory.values, precision: $0.crossAttention.precision) }
+        let memoryFactor = layers.first.map { $0.crossAttention.factor(memory.values) }
         return layers.enumerated().map { index, layer in
             let crossQuery: Tensor
             (target, crossQuery) = layer(
@@ -81,15 +81,17 @@ struct DecoderLayer: Sendable {
 
     init(_ cursor: WeightCursor, configuration: Configuration, precision: ComputePrecision) throws {
         let width = configuration.modelWidth
+        // Few queries take little time in any precision; the memory that they look at is large.
+        let queryPrecision = precision.withoutInt8
         selfAttention = try MultiHeadAttention(
-            cursor["self_attn"], width: width, heads: configuration.heads, precision: precision)
+            cursor["self_attn"], width: width, heads: configuration.heads, precision: queryPrecision)
         norm2 = try LayerNorm(cursor["norm2"], width: width)
         crossAttention = try MultiScaleDeformableAttention(
             cursor["cross_attn"], width: width, heads: configuration.heads, levels: configuration.levels,
             points: configuration.decoderPoints, precision: precision)
         norm1 = try LayerNorm(cursor["norm1"], width: width)
         feedForward = try FeedForward(
-            cursor, width: width, hiddenWidth: configuration.feedForwardWidth, precision: precision)
+            cursor, width: width, hiddenWidth: configuration.feedForwardWidth, precision: queryPrecision)
         norm3 = try LayerNorm(cursor["norm3"], width: width)
     }
 

@@ -128,7 +128,8 @@ public struct DeformableDETR: Sendable {
         }
 
         record?("pixel_values", batch.pixels.values.channelsFirst())
-        let features = backbone.factors(of: batch.backboneInput, taps: configuration.featureTaps)
+        let features = backbone.factors(
+            of: batch.backboneInput, taps: configuration.featureTaps, last: inputProjection.lastInput)
         times.backbone = lap()
 
         let sequence = inputProjection(features, of: batch)

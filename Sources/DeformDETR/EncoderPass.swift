@@ -33,8 +33,8 @@ struct EncoderPass {
 
         var nextValue = Factor(
             uninitialized: next == nil ? [0] : [images, sampling.heads, count, sampling.headWidth],
-            format: whole.next?.format ?? .float32)
-        let pixelSize = sampling.headWidth * nextValue.format.elementSize
+            encoding: whole.next?.encoding ?? .float32)
+        let pixelSize = sampling.headWidth * nextValue.encoding.size
         features.updateValues { values in
             var values = values
             values.withMutableElements { values in

@@ -38,6 +38,9 @@ struct InputProjection: Sendable {
         }
     }
 
+    /// How the last of the backbone's maps is to lie in memory.
+    var lastInput: Encoding { projections[taps - 1].convolution.input }
+
     /// - Parameters:
     ///   - features: the backbone's maps, largest first.
     ///   - batch: the images that they come from.
@@ -47,8 +50,8 @@ struct InputProjection: Sendable {
         return project(sizes, of: batch) { projection, source, values, start in
             var input =
                 switch source {
-                case .tap(let tap): features[tap]
-                case .level(let level): FactorMap(level, precision: projection.convolution.precision)
+                case .tap(let tap): features[tap].converted(to: projection.convolution.input)
+                case .level(let level): FactorMap(level, encoding: projection.convolution.input)
                 }
             if projection.convolution.geometry.kernel > 1 { input.clearPadding() }
             let map = FeatureMap(

@@ -44,11 +44,12 @@ public struct ModelFile: Sendable {
         } else if weights.headIndices("class_embed") == [0] {
             weights.shareClassHead(count: configuration.headCount)
         }
-        try requireTensors(configuration, weights)
+        let precision = metadata?.precision ?? .float32
+        try requireTensors(configuration, precision, weights)
         return ModelFile(
             file: file, configuration: configuration, classNames: try classNames(configuration, hints),
             preprocessing: metadata?.preprocessing, overlapLimit: metadata?.overlapLimit,
-            precision: metadata?.precision ?? .float32, warnings: warnings + detected.warnings, weights: weights)
+            precision: precision, warnings: warnings + detected.warnings, weights: weights)
     }
 
     /// The format and naming, for people.
@@ -111,9 +112,14 @@ public struct ModelFile: Sendable {
     }
 
     /// Compares the whole table of contents with the model's.
-    private static func requireTensors(_ configuration: Configuration, _ weights: CanonicalWeights) throws {
+    private static func requireTensors(
+        _ configuration: Configuration, _ precision: ComputePrecision, _ weights: CanonicalWeights
+    ) throws {
         var expected: Set<String> = []
-        for tensor in configuration.tensors {
+        let tensors = configuration.tensors
+        let quantization = precision == .int8 ? tensors.flatMap(\.quantizationTensors) : []
+        for tensor in tensors.map({ ($0.name, $0.shape) }) + quantization {
+            let tensor = (name: tensor.0, shape: tensor.1)
             guard let found = weights.shape(of: tensor.name) else {
                 throw CheckpointError.missingTensor(path: weights.origin, name: tensor.name, expected: tensor.shape)
             }
@@ -156,18 +162,21 @@ public struct ModelFile: Sendable {
     ///   - classNames: names by id in place of the checkpoint's.
     ///   - overlapLimit: in place of the checkpoint's.
     ///   - precision: what the weights that it rounds are stored as, and what the model will compute in; nil: the checkpoint's.
+    ///   - calibration: for int8; nil: the checkpoint's own.
     /// - Throws: ``FileError``; ``CheckpointError`` when weights are damaged or not finite.
     public func write(
         to path: String, classNames: [String?]? = nil, overlapLimit: Float? = nil,
-        precision: ComputePrecision? = nil, allowsNonfinite: Bool = false
+        precision: ComputePrecision? = nil, calibration: Calibration? = nil, allowsNonfinite: Bool = false
     ) throws {
+        let precision = precision ?? self.precision
+        let calibration = try calibration ?? (precision == .int8 ? Calibration(statedBy: self) : nil)
         try Self.write(
             cursor(allowsNonfinite: allowsNonfinite), configuration: configuration,
             classNames: classNames ?? self.classNames, preprocessing: preprocessing,
-            overlapLimit: overlapLimit ?? self.overlapLimit, precision: precision ?? self.precision, to: path)
+            overlapLimit: overlapLimit ?? self.overlapLimit, precision: precision, calibration: calibration, to: path)
     }
 
-    /// Writes a model that is not, or not only, in a file, as ``write(to:classNames:overlapLimit:precision:allowsNonfinite:)`` does.
+    /// Writes a model that is not, or not only, in a file, as ``write(to:classNames:overlapLimit:precision:calibration:allowsNonfinite:)`` does.
     ///
     /// - Parameters:
     ///   - parameters: all of the model's tensors under their official names; others are left out.
@@ -181,12 +190,13 @@ public struct ModelFile: Sendable {
     ) throws {
         try write(
             WeightCursor(parameters), configuration: configuration, classNames: classNames,
-            preprocessing: preprocessing, overlapLimit: overlapLimit, precision: .float32, to: path)
+            preprocessing: preprocessing, overlapLimit: overlapLimit, precision: .float32, calibration: nil,
+            to: path)
     }
 
     private static func write(
         _ cursor: WeightCursor, configuration: Configuration, classNames: [String?], preprocessing: Preprocessing?,
-        overlapLimit: Float?, precision: ComputePrecision, to path: String
+        overlapLimit: Float?, precision: ComputePrecision, calibration: Calibration?, to path: String
     ) throws {
         let metadata = ModelMetadata(
             configuration: configuration, classNames: classNames, preprocessing: preprocessing,
@@ -195,7 +205,15 @@ public struct ModelFile: Sendable {
         let tensors = configuration.tensors
         let checked = CheckedTensors(cursor, tensors: tensors.map { ($0.name, $0.shape) })
         let rounded = precision == .float32 ? [] : Set(tensors.filter(\.isFactor).map(\.name))
-        try SafetensorsWriter.write(
-            checked, to: path, metadata: metadata.strings(), alignment: 64, isBFloat16: rounded.contains)
+        let strings = try metadata.strings()
+        guard precision == .int8 else {
+            return try SafetensorsWriter.write(checked, to: path, metadata: strings, alignment: 64) {
+                rounded.contains($0) ? .bfloat16 : .float32
+            }
+        }
+        let quantized = QuantizedWeights(checked, tensors: tensors, ranges: calibration?.ranges ?? [:])
+        try SafetensorsWriter.write(quantized, to: path, metadata: strings, alignment: 64) {
+            quantized.wholeNames.contains($0) ? .int8 : rounded.contains($0) ? .bfloat16 : .float32
+        }
     }
 }

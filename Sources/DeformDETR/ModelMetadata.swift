@@ -70,6 +70,7 @@ extension ComputePrecision {
         switch self {
         case .float32: "f32"
         case .bfloat16: "bf16"
+        case .int8: "int8"
         }
     }
 }

@@ -134,7 +134,7 @@ extension Conv2D {
     /// The gradient of the layer's own weight, `[output channels, input channels, kernel, kernel]`.
     private func weightGradient(of gradient: Factor, input: Factor) -> Tensor {
         guard !gradient.shape.dimensions.contains(0) else { return Tensor(weightShape) }
-        guard gradient.format == .float32 || isPointwise || hasSafeBFloat16WeightGradient(input.shape) else {
+        guard gradient.encoding == .float32 || isPointwise || hasSafeBFloat16WeightGradient(input.shape) else {
             return weightGradient(
                 of: Factor(gradient.tensor, precision: .float32), input: Factor(input.tensor, precision: .float32))
         }
@@ -147,7 +147,7 @@ extension Conv2D {
             ).run(left: gradient, right: seen, into: &result)
             return result
         }
-        let operation = operation(.weightGradient, inputShape: input.shape, factors: gradient.format)
+        let operation = operation(.weightGradient, inputShape: input.shape, factors: gradient.encoding)
         let packed = Storage(byteCount: onednn_result_size(operation.handle))
         let status = withExtendedLifetime((input, gradient, packed)) {
             operation.run(

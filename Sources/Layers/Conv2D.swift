@@ -35,6 +35,11 @@ public struct Conv2D: Sendable {
     let weights: PackedWeights
     let bias: Tensor?
     package let precision: ComputePrecision
+    /// How the factors of its products lie in memory.
+    package let input: Encoding
+    let quantization: Quantization?
+    /// Notes the range of the inputs; nil but in a calibration.
+    let observer: ActivationObserver?
     /// Where the checkpoint has the parameters; nil for a layer of none.
     let source: Source?
 
@@ -53,11 +58,12 @@ public struct Conv2D: Sendable {
     public init(weight: Tensor, bias: Tensor?, geometry: Geometry) {
         self.init(
             weight: StoredTensor(shape: weight.shape) { weight }, bias: bias, geometry: geometry, precision: .float32,
-            source: nil)
+            input: .float32, source: nil)
     }
 
     private init(
-        weight: StoredTensor, bias: Tensor?, geometry: Geometry, precision: ComputePrecision, source: Source?
+        weight: StoredTensor, bias: Tensor?, geometry: Geometry, precision: ComputePrecision, input: Encoding,
+        observer: ActivationObserver? = nil, source: Source?
     ) {
         precondition(
             weight.shape.rank == 4 && weight.shape[2] == geometry.kernel && weight.shape[3] == geometry.kernel,
@@ -66,8 +72,18 @@ public struct Conv2D: Sendable {
         inputChannels = weight.shape[1]
         outputChannels = weight.shape[0]
         self.geometry = geometry
-        weights = PackedWeights(weight, precision: precision)
-        self.bias = bias
+        if input.isWhole {
+            let quantization = Quantization(weight: weight(), bias: bias, input: input)
+            weights = PackedWeights(weight, quantization: quantization)
+            self.bias = quantization.bias
+            self.quantization = quantization
+        } else {
+            weights = PackedWeights(weight, precision: precision)
+            self.bias = bias
+            quantization = nil
+        }
+        self.input = input
+        self.observer = observer
         self.precision = precision
         self.source = source
     }
@@ -81,7 +97,8 @@ public struct Conv2D: Sendable {
         self.init(
             weight: try cursor.stored("weight", shape),
             bias: hasBias ? try cursor.tensor("bias", [outputChannels]) : nil, geometry: geometry,
-            precision: precision, source: Source(path: cursor.path, factors: nil))
+            precision: precision, input: try Encoding(ofInputOf: cursor, precision: precision),
+            observer: ActivationRanges.observer(ofInputOf: cursor), source: Source(path: cursor.path, factors: nil))
     }
 
     /// A convolution and a constant linear map of each output channel behind it, as one: reads `weight` and multiplies it.
@@ -104,6 +121,8 @@ public struct Conv2D: Sendable {
         }
         self.init(
             weight: kernel, bias: Tensor([outputChannels], shift), geometry: geometry, precision: precision,
+            input: try Encoding(ofInputOf: cursor, precision: precision),
+            observer: ActivationRanges.observer(ofInputOf: cursor),
             source: Source(path: cursor.path, factors: scale))
     }
 
@@ -114,7 +133,9 @@ public struct Conv2D: Sendable {
     public func callAsFunction(
         _ input: Tensor, activation: Activation = .none, addingTo residual: consuming Tensor? = nil
     ) -> Tensor {
-        self(Factor(input, precision: precision), activation: activation, addingTo: residual)
+        self(
+            precision == .bfloat16 ? Factor(input, precision: precision) : Factor(input, encoding: self.input),
+            activation: activation, addingTo: residual)
     }
 
     /// The same for an input that is a factor already.
@@ -126,27 +147,34 @@ public struct Conv2D: Sendable {
 
     /// The same, with a result that lies in memory as the next product's factors do.
     ///
-    /// - Parameter residual: in the result's format.
+    /// - Parameter residual: of the result's size in memory.
     package func callAsFunction(
-        _ input: Factor, result: ComputePrecision, activation: Activation = .none,
-        addingTo residual: consuming Factor? = nil
+        _ input: Factor, result: Encoding, activation: Activation = .none, addingTo residual: consuming Factor? = nil
     ) -> Factor {
+        observer?.observe(input)
         precondition(
             input.shape.rank == 4 && input.shape.last == inputChannels,
             "input \(input.shape), expected [N, H, W, \(inputChannels)]")
         let outputShape = outputShape(of: input.shape)
         let epilogue = Epilogue(hasBias: bias != nil, addsResidual: residual != nil, activation: activation)
-        var output = residual ?? Factor(uninitialized: outputShape, format: result)
-        precondition(
-            output.shape == outputShape && output.format == result,
-            "residual \(output.shape) in \(output.format), expected \(outputShape) in \(result)")
+        precondition(input.encoding == self.input, "input in \(input.encoding), expected \(self.input)")
+        var output = residual ?? Factor(uninitialized: outputShape, encoding: result)
+        precondition(output.shape == outputShape, "residual \(output.shape), expected \(outputShape)")
+        let added = output.encoding
+        output = output.reused(for: result)
         guard output.count > 0 else { return output }
 
         let key = PackedWeights.Key(
-            extents: Array(input.shape.dimensions.dropLast()), epilogue: epilogue, result: result)
+            extents: Array(input.shape.dimensions.dropLast()), epilogue: epilogue, result: result, added: added)
         output.withMutableBytes { destination in
             weights.run(key, source: input, bias: bias, destination: destination) {
-                operation(.output(epilogue, in: result), inputShape: input.shape)
+                guard let quantization else {
+                    return operation(.output(epilogue, in: result), inputShape: input.shape)
+                }
+                let scales = quantization.scales(into: result)
+                return epilogue.withBridged(scales: scales, added: added, result: result) {
+                    computation(.output(epilogue, in: result), inputShape: input.shape).compile(epilogue: $0)
+                }
             }
         }
         return output
@@ -162,7 +190,7 @@ extension Conv2D {
     /// What an operation of a convolution computes; all that its code depends on.
     struct Computation: Hashable, Sendable {
         enum Result: Hashable, Sendable {
-            case output(Epilogue, in: ComputePrecision)
+            case output(Epilogue, in: Encoding)
             /// From the output's gradient and the weights.
             case inputGradient
             /// From the input and the output's gradient.
@@ -171,7 +199,7 @@ extension Conv2D {
 
         var result: Result
         /// How the factors lie in memory; a gradient is float32.
-        var factors: ComputePrecision
+        var factors: Encoding
         var geometry: Geometry
         /// `[N, H, W, input channels]`.
         var input: Shape
@@ -179,6 +207,11 @@ extension Conv2D {
         var output: Shape
 
         func compile() -> Operation {
+            guard case .output(let epilogue, _) = result else { return compile(epilogue: onednn_epilogue()) }
+            return compile(epilogue: epilogue.bridged)
+        }
+
+        func compile(epilogue: onednn_epilogue) -> Operation {
             // What the kernel does not reach at the end of an axis counts as negative padding.
             func paddingEnd(_ axis: Int) -> Int64 {
                 Int64(
@@ -192,13 +225,12 @@ extension Conv2D {
                 stride_height: Int64(geometry.stride), stride_width: Int64(geometry.stride),
                 dilation_height: Int64(geometry.dilation), dilation_width: Int64(geometry.dilation),
                 padding_top: Int64(geometry.padding), padding_left: Int64(geometry.padding),
-                padding_bottom: paddingEnd(1), padding_right: paddingEnd(2), types: factors.types(),
-                epilogue: onednn_epilogue())
+                padding_bottom: paddingEnd(1), padding_right: paddingEnd(2),
+                types: onednn_types(factors: factors.bridged, result: onednn_float32), epilogue: epilogue)
             return Operation("\(result) of a convolution of \(input) to \(output)") { handle in
                 switch result {
-                case .output(let epilogue, let format):
-                    shape.epilogue = epilogue.bridged
-                    shape.types.result = format.bridged
+                case .output(_, let encoding):
+                    shape.types.result = encoding.bridged
                     return onednn_convolution_create(&shape, handle)
                 case .inputGradient: return onednn_convolution_input_gradient_create(&shape, handle)
                 case .weightGradient: return onednn_convolution_weights_gradient_create(&shape, handle)
@@ -209,13 +241,17 @@ extension Conv2D {
         static let cache = OperationCache<Computation>()
     }
 
-    /// - Parameter factors: how they lie in memory; nil: as the layer's precision has them.
-    func operation(
-        _ result: Computation.Result, inputShape: Shape, factors: ComputePrecision? = nil
-    ) -> Operation {
-        let computation = Computation(
-            result: result, factors: factors ?? precision.native, geometry: geometry, input: inputShape,
-            output: outputShape(of: inputShape))
+    /// - Parameter factors: how they lie in memory; nil: as the layer has them.
+    func operation(_ result: Computation.Result, inputShape: Shape, factors: Encoding? = nil) -> Operation {
+        let computation = computation(result, inputShape: inputShape, factors: factors)
         return Computation.cache.operation(for: computation, compile: computation.compile)
+    }
+
+    private func computation(
+        _ result: Computation.Result, inputShape: Shape, factors: Encoding? = nil
+    ) -> Computation {
+        Computation(
+            result: result, factors: factors ?? input, geometry: geometry, input: inputShape,
+            output: outputShape(of: inputShape))
     }
 }

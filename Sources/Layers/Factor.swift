@@ -5,7 +5,7 @@ import Tensors
 package struct Factor: Sendable {
     package let shape: Shape
     /// How the elements lie in memory.
-    package let format: ComputePrecision
+    package private(set) var encoding: Encoding
     private var storage: Storage
     /// Where the first element lies in the storage.
     private var byteOffset = 0
@@ -13,12 +13,35 @@ package struct Factor: Sendable {
     /// - Parameter tensor: shares its memory with the factor if that is float32.
     package init(_ tensor: consuming Tensor, precision: ComputePrecision) {
         shape = tensor.shape
-        format = precision.native
-        switch (precision, format) {
-        case (.float32, _): (storage, byteOffset) = tensor.memory
+        encoding = precision.encoding
+        switch (precision, encoding.element) {
         case (.bfloat16, .float32): (storage, byteOffset) = Tensor(shape, widening: tensor.bfloat16()).memory
-        case (.bfloat16, .bfloat16): storage = tensor.bfloat16()
+        case (.bfloat16, _): storage = tensor.bfloat16()
+        default: (storage, byteOffset) = tensor.memory
         }
+    }
+
+    /// - Parameter tensor: shares its memory with the factor if that is float32.
+    package init(_ tensor: consuming Tensor, encoding: Encoding) {
+        shape = tensor.shape
+        self.encoding = encoding
+        switch encoding.element {
+        case .float32: (storage, byteOffset) = tensor.memory
+        case .bfloat16: storage = tensor.bfloat16()
+        case .uint8, .int8: storage = tensor.wholeNumbers(encoding)
+        }
+    }
+
+    /// The same values in another encoding; shared if it is their own.
+    package func converted(to encoding: Encoding) -> Factor {
+        encoding == self.encoding ? self : Factor(tensor, encoding: encoding)
+    }
+
+    /// The same memory to be written as another encoding of the same size.
+    consuming func reused(for encoding: Encoding) -> Factor {
+        precondition(encoding.size == self.encoding.size, "\(self.encoding) reused for \(encoding)")
+        self.encoding = encoding
+        return self
     }
 
     /// A tensor's elements as they are, so that its memory can become a result's; nil for none.
@@ -30,19 +53,20 @@ package struct Factor: Sendable {
     }
 
     /// Uninitialised elements: for a caller that writes every one of them next.
-    package init(uninitialized shape: Shape, format: ComputePrecision) {
+    package init(uninitialized shape: Shape, encoding: Encoding) {
         self.shape = shape
-        self.format = format
-        storage = Storage(byteCount: shape.count * format.elementSize)
+        self.encoding = encoding
+        storage = Storage(byteCount: shape.count * encoding.size)
     }
 
     package var count: Int { shape.count }
 
     /// The elements, shared if they are float32, else as a copy.
     package var tensor: Tensor {
-        switch format {
+        switch encoding.element {
         case .float32: Tensor(shape, storage: storage, byteOffset: byteOffset)
         case .bfloat16: Tensor(shape, widening: storage)
+        case .uint8, .int8: Tensor(shape, wholeNumbers: storage, encoding)
         }
     }
 
@@ -52,7 +76,7 @@ package struct Factor: Sendable {
     /// Calls `body` with the first element; copies the elements first if another factor shares them.
     package mutating func withMutableBytes<Result>(_ body: (UnsafeMutableRawPointer) -> Result) -> Result {
         if !isKnownUniquelyReferenced(&storage) || !storage.isWritable {
-            let copy = Storage(byteCount: count * format.elementSize)
+            let copy = Storage(byteCount: count * encoding.size)
             copy.start.copyMemory(from: pointer, byteCount: copy.byteCount)
             (storage, byteOffset) = (copy, 0)
         }
@@ -62,14 +86,14 @@ package struct Factor: Sendable {
     /// Every so many rows and columns of maps `[N, H, W, C]`, from the first: `[N, ceil(H / step), ceil(W / step), C]`.
     func gathered(every step: Int) -> Factor {
         let (height, width, channels) = ((shape[1] + step - 1) / step, (shape[2] + step - 1) / step, shape[3])
-        var gathered = Factor(uninitialized: [shape[0], height, width, channels], format: format)
-        let pixelSize = channels * format.elementSize
+        var gathered = Factor(uninitialized: [shape[0], height, width, channels], encoding: encoding)
+        let pixelSize = channels * encoding.size
         withExtendedLifetime(self) {
             gathered.withMutableBytes { target in
                 for pixel in 0..<shape[0] * height * width {
                     let place = shape.place(ofPixel: pixel, height: height, width: width, step: step)
                     (target + pixel * pixelSize)
-                        .copyMemory(from: pointer + place * format.elementSize, byteCount: pixelSize)
+                        .copyMemory(from: pointer + place * encoding.size, byteCount: pixelSize)
                 }
             }
         }
@@ -109,6 +133,48 @@ extension Tensor {
                     bfloat16_widen(Int64(range.count), source + range.lowerBound, target + range.lowerBound)
                 }
             }
+        }
+    }
+
+    /// The elements in steps, rounded to the nearest whole number and clamped.
+    fileprivate func wholeNumbers(_ encoding: Encoding) -> Storage {
+        let storage = Storage(byteCount: count)
+        withExtendedLifetime((self, storage)) {
+            Parallel.forRanges(count, minimumPerThread: 1 << 15) { range in
+                encoding.round(pointer + range.lowerBound, count: range.count, into: storage.start + range.lowerBound)
+            }
+        }
+        return storage
+    }
+
+    /// From whole numbers.
+    fileprivate init(_ shape: Shape, wholeNumbers storage: Storage, _ encoding: Encoding) {
+        self.init(shape) { result in
+            guard let target = result.baseAddress else { return }
+            withExtendedLifetime(storage) {
+                Parallel.forRanges(shape.count, minimumPerThread: 1 << 15) { range in
+                    let source = storage.start + range.lowerBound
+                    let (count, target) = (Int64(range.count), target + range.lowerBound)
+                    if encoding.element == .int8 {
+                        int8_widen(count, encoding.step, source.assumingMemoryBound(to: Int8.self), target)
+                    } else {
+                        uint8_widen(count, encoding.step, source.assumingMemoryBound(to: UInt8.self), target)
+                    }
+                }
+            }
+        }
+    }
+}
+
+extension Encoding {
+    /// Writes values in this encoding, on the thread that calls it; the caller answers for the memory.
+    func round(_ values: UnsafePointer<Float>, count: Int, into target: UnsafeMutableRawPointer) {
+        let number = Int64(count)
+        switch element {
+        case .float32: target.copyMemory(from: values, byteCount: count * size)
+        case .bfloat16: bfloat16_round(number, values, target.assumingMemoryBound(to: UInt16.self))
+        case .uint8: uint8_round(number, 1 / step, values, target.assumingMemoryBound(to: UInt8.self))
+        case .int8: int8_round(number, 1 / step, values, target.assumingMemoryBound(to: Int8.self))
         }
     }
 }

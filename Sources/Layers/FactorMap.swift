@@ -18,6 +18,17 @@ package struct FactorMap: Sendable {
         values = Factor(map.values, precision: precision)
     }
 
+    /// - Parameter map: shares its memory if the encoding is float32.
+    package init(_ map: consuming FeatureMap, encoding: Encoding) {
+        validSizes = map.validSizes
+        values = Factor(map.values, encoding: encoding)
+    }
+
+    /// The same maps in another encoding.
+    package func converted(to encoding: Encoding) -> FactorMap {
+        FactorMap(values: values.converted(to: encoding), validSizes: validSizes)
+    }
+
     package var images: Int { values.shape[0] }
     package var height: Int { values.shape[1] }
     package var width: Int { values.shape[2] }
@@ -29,7 +40,7 @@ package struct FactorMap: Sendable {
     package mutating func clearPadding() {
         guard validSizes.contains(where: { $0.height < height || $0.width < width }) else { return }
         let ranges = validSizes.paddedPixels(height: height, width: width)
-        let pixelSize = values.shape[3] * values.format.elementSize
+        let pixelSize = values.shape[3] * values.encoding.size
         values.withMutableBytes { start in
             for range in ranges {
                 (start + range.lowerBound * pixelSize)
@@ -40,16 +51,19 @@ package struct FactorMap: Sendable {
 }
 
 extension Conv2D {
-    /// The convolution of each image as if it were alone, into the format of this layer's own factors.
+    /// The convolution of each image as if it were alone.
     ///
-    /// - Parameter residual: in that format, too; its memory becomes the result's.
+    /// - Parameters:
+    ///   - input: in the encoding ``input``.
+    ///   - residual: of the result's size in memory, which becomes the result's.
     package func callAsFunction(
-        _ input: consuming FactorMap, activation: Activation = .none, addingTo residual: consuming Factor? = nil
+        _ input: consuming FactorMap, result: Encoding, activation: Activation = .none,
+        addingTo residual: consuming Factor? = nil
     ) -> FactorMap {
         if geometry.kernel > 1 { input.clearPadding() }
         let sizes = outputSizes(of: input.validSizes)
         return FactorMap(
-            values: self(input.values, result: precision.native, activation: activation, addingTo: residual),
+            values: self(input.values, result: result, activation: activation, addingTo: residual),
             validSizes: sizes)
     }
 }

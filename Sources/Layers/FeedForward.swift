@@ -27,23 +27,24 @@ public struct FeedForward: Sendable {
 package struct FeedForwardTile: Sendable {
     private let linear1: LinearTile
     private let linear2: LinearTile
-    private let factors: TileFactors
+    private let hiddenCount: Int
     private let inputCount: Int
     /// Floats of the memory that a tile needs in between.
     package let scratchCount: Int
 
     init(_ layer: FeedForward, rows: Int) {
-        linear1 = layer.linear1.tile(rows: rows, activation: .relu, result: layer.linear2.precision.native)
+        linear1 = layer.linear1.tile(rows: rows, activation: .relu, result: layer.linear2.input)
         linear2 = layer.linear2.tile(rows: rows, addsToDestination: true)
-        factors = TileFactors(layer.linear1.precision)
+        hiddenCount = rows * layer.linear1.outputWidth
         inputCount = rows * layer.linear1.inputWidth
-        scratchCount = inputCount + rows * layer.linear1.outputWidth
+        scratchCount = inputCount + hiddenCount
     }
 
     /// Adds to `[rows, width]` what the layers make of it, on the thread that calls it; the caller answers for the memory.
     package func callAsFunction(_ values: UnsafeMutablePointer<Float>, scratch: UnsafeMutablePointer<Float>) {
         let hidden = scratch + inputCount
-        linear1(factors(values, count: inputCount, room: scratch), into: hidden)
+        linear1(linear1.factors(values, count: inputCount, room: scratch), into: hidden)
+        linear2.observer?.observe(hidden, count: hiddenCount)
         linear2(hidden, into: values)
     }
 }

@@ -11,6 +11,11 @@ public struct Linear: Sendable {
     let weights: PackedWeights
     let bias: Tensor?
     let precision: ComputePrecision
+    /// How the factors of its products lie in memory.
+    package let input: Encoding
+    let quantization: Quantization?
+    /// Notes the range of the inputs; nil but in a calibration.
+    let observer: ActivationObserver?
     /// Where the checkpoint has the layer's output rows: one place, or several stacked into one product.
     let sources: [Source]
 
@@ -27,7 +32,8 @@ public struct Linear: Sendable {
     ///   - bias: `[output width]`.
     public init(weight: Tensor, bias: Tensor?) {
         self.init(
-            weight: StoredTensor(shape: weight.shape) { weight }, bias: bias, precision: .float32, sources: [])
+            weight: StoredTensor(shape: weight.shape) { weight }, bias: bias, precision: .float32, input: .float32,
+            observer: nil, sources: [])
     }
 
     /// Reads `weight` and `bias`.
@@ -54,21 +60,35 @@ public struct Linear: Sendable {
                 weightName: part.cursor.name(of: "weight"), biasName: part.cursor.name(of: "bias"),
                 rows: start..<start + part.outputWidth)
         }
-        self.init(
+        try self.init(
             weight: StoredTensor(shape: [start, inputWidth]) {
                 weights.dropFirst().reduce(weights[0]()) { .concatenating($0, $1()) }
             },
             bias: biases.dropFirst().reduce(biases[0]) { .concatenating($0, $1) }, precision: precision,
-            sources: sources)
+            input: Encoding(ofInputOf: parts[0].cursor, precision: precision),
+            observer: ActivationRanges.observer(ofInputOf: parts[0].cursor), sources: sources)
     }
 
-    init(weight: StoredTensor, bias: Tensor?, precision: ComputePrecision, sources: [Source]) {
+    init(
+        weight: StoredTensor, bias: Tensor?, precision: ComputePrecision, input: Encoding,
+        observer: ActivationObserver? = nil, sources: [Source]
+    ) {
         precondition(weight.shape.rank == 2, "weight \(weight.shape) of a linear layer")
         precondition(bias.map { $0.shape == [weight.shape[0]] } ?? true, "bias does not match weight \(weight.shape)")
         outputWidth = weight.shape[0]
         inputWidth = weight.shape[1]
-        weights = PackedWeights(weight, precision: precision)
-        self.bias = bias
+        if input.isWhole {
+            let quantization = Quantization(weight: weight(), bias: bias, input: input)
+            weights = PackedWeights(weight, quantization: quantization)
+            self.bias = quantization.bias
+            self.quantization = quantization
+        } else {
+            weights = PackedWeights(weight, precision: precision)
+            self.bias = bias
+            quantization = nil
+        }
+        self.input = input
+        self.observer = observer
         self.precision = precision
         self.sources = sources
     }
@@ -80,7 +100,7 @@ public struct Linear: Sendable {
     public func callAsFunction(
         _ input: Tensor, activation: Activation = .none, addingTo residual: consuming Tensor? = nil
     ) -> Tensor {
-        self(Factor(input, precision: precision), activation: activation, addingTo: residual)
+        self(factor(input), activation: activation, addingTo: residual)
     }
 
     /// The same for an input that is a factor already.
@@ -90,20 +110,27 @@ public struct Linear: Sendable {
         self(input, result: .float32, activation: activation, addingTo: .floats(residual)).tensor
     }
 
+    /// An input as the layer multiplies it.
+    package func factor(_ input: consuming Tensor) -> Factor {
+        precision == .bfloat16 ? Factor(input, precision: precision) : Factor(input, encoding: self.input)
+    }
+
     /// The same, with a result that lies in memory as the next product's factors do.
     ///
-    /// - Parameter residual: in the result's format.
+    /// - Parameter residual: as the result.
     package func callAsFunction(
-        _ input: Factor, result: ComputePrecision, activation: Activation = .none,
+        _ input: Factor, result: Encoding, activation: Activation = .none,
         addingTo residual: consuming Factor? = nil
     ) -> Factor {
+        observer?.observe(input)
         precondition(input.shape.last == inputWidth, "input \(input.shape), expected [..., \(inputWidth)]")
         let outputShape = Shape(input.shape.dimensions.dropLast() + [outputWidth])
         let epilogue = Epilogue(hasBias: bias != nil, addsResidual: residual != nil, activation: activation)
-        var output = residual ?? Factor(uninitialized: outputShape, format: result)
+        precondition(input.encoding == self.input, "input in \(input.encoding), expected \(self.input)")
+        var output = residual ?? Factor(uninitialized: outputShape, encoding: result)
         precondition(
-            output.shape == outputShape && output.format == result,
-            "residual \(output.shape) in \(output.format), expected \(outputShape) in \(result)")
+            output.shape == outputShape && output.encoding == result,
+            "residual \(output.shape) in \(output.encoding), expected \(outputShape) in \(result)")
         guard output.count > 0 else { return output }
 
         let rows = input.count / inputWidth
@@ -116,10 +143,16 @@ public struct Linear: Sendable {
         return output
     }
 
-    func compile(rows: Int, epilogue: Epilogue, result: ComputePrecision) -> Operation {
+    func compile(rows: Int, epilogue: Epilogue, result: Encoding) -> Operation {
+        epilogue.withBridged(scales: quantization?.scales(into: result), added: nil, result: result) {
+            compile(rows: rows, epilogue: $0, result: result)
+        }
+    }
+
+    private func compile(rows: Int, epilogue: onednn_epilogue, result: Encoding) -> Operation {
         var shape = onednn_product(
             rows: Int64(rows), inner: Int64(inputWidth), columns: Int64(outputWidth),
-            types: precision.native.types(result: result), epilogue: epilogue.bridged)
+            types: onednn_types(factors: input.bridged, result: result.bridged), epilogue: epilogue)
         return Operation("a product of [\(rows), \(inputWidth)] with [\(outputWidth), \(inputWidth)]") {
             onednn_product_create(&shape, $0)
         }

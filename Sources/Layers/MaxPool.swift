@@ -24,16 +24,16 @@ public struct MaxPool: Sendable {
         let values = input.values
         let (imageSize, rowSize) = (height * width * channels, outputWidth * channels)
         var pooled = Factor(
-            uninitialized: [input.images, outputHeight, outputWidth, channels], format: values.format)
+            uninitialized: [input.images, outputHeight, outputWidth, channels], encoding: values.encoding)
         pooled.withMutableBytes { target in
             nonisolated(unsafe) let target = target
             withExtendedLifetime(values) {
                 Parallel.forRanges(values.shape[0] * outputHeight) { rows in
                     for row in rows {
-                        let size = values.format.elementSize
+                        let size = values.encoding.size
                         let source = values.pointer + row / outputHeight * imageSize * size
                         let result = target + row * rowSize * size
-                        switch values.format {
+                        switch values.encoding.element {
                         case .float32:
                             rows_max_pool_3x3(
                                 Int64(height), Int64(width), Int64(channels),
@@ -44,6 +44,7 @@ public struct MaxPool: Sendable {
                                 Int64(height), Int64(width), Int64(channels),
                                 source.assumingMemoryBound(to: UInt16.self), Int64(row % outputHeight),
                                 Int64(outputWidth), result.assumingMemoryBound(to: UInt16.self))
+                        case .uint8, .int8: preconditionFailure("maps are pooled before they become whole numbers")
                         }
                     }
                 }

@@ -40,7 +40,7 @@ public struct MultiHeadAttention: Sendable {
     ) -> Linear {
         Linear(
             weight: StoredTensor(shape: [rows.count, weight.shape[1]]) { weight().rows(rows) }, bias: bias.rows(rows),
-            precision: precision,
+            precision: precision, input: precision.encoding,
             sources: [Linear.Source(weightName: "weight", biasName: "bias", rows: 0..<rows.count)])
     }
 

@@ -98,7 +98,29 @@ struct Epilogue: Hashable, Sendable {
     var bridged: onednn_epilogue {
         onednn_epilogue(
             has_bias: hasBias ? 1 : 0, adds_destination: addsResidual ? 1 : 0,
-            has_relu: activation == .relu ? 1 : 0)
+            has_relu: activation == .relu ? 1 : 0, scales: nil, scale_count: 0, added_type: onednn_float32,
+            added_scale: 0)
+    }
+
+    /// Calls `body` with the epilogue of an operation whose sums count steps.
+    ///
+    /// - Parameters:
+    ///   - scales: what each output channel is multiplied by; nil for 1.
+    ///   - added: how what is added lies in memory; nil: as the result.
+    func withBridged<Result>(
+        scales: [Float]?, added: Encoding?, result: Encoding, _ body: (onednn_epilogue) -> Result
+    ) -> Result {
+        var bridged = bridged
+        if addsResidual, let added, added != result {
+            bridged.added_type = added.bridged
+            bridged.added_scale = added.step / result.step
+        }
+        guard let scales else { return body(bridged) }
+        return scales.withUnsafeBufferPointer { scales in
+            bridged.scales = scales.baseAddress
+            bridged.scale_count = Int64(scales.count)
+            return body(bridged)
+        }
     }
 }
 

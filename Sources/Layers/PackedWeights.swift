@@ -16,7 +16,9 @@ final class PackedWeights: Sendable {
         /// From the output's gradient to the input's.
         var isBackward = false
         /// How the result lies in memory.
-        var result = ComputePrecision.float32
+        var result = Encoding.float32
+        /// How what is added to the product lies there.
+        var added: Encoding?
         var threads = Parallel.threadCount
     }
 
@@ -30,6 +32,8 @@ final class PackedWeights: Sendable {
         /// The weights as the checkpoint has them, until they are packed, or for good.
         var plain: StoredTensor?
         var keepsPlain = false
+        /// Whether another order is packed from the plain weights, too.
+        var packsAnew = false
         var compiled: [Key: Compiled] = [:]
         /// The keys of `compiled`, oldest first.
         var order: [Key] = []
@@ -44,9 +48,15 @@ final class PackedWeights: Sendable {
 
     /// - Parameter precision: what the layer computes in. Packing rounds the weights where the processor multiplies in that.
     init(_ plain: StoredTensor, precision: ComputePrecision) {
-        let isRoundedByPacking = precision == precision.native
+        let isRoundedHere = precision == .bfloat16 && precision.native == .float32
         let rounded = StoredTensor(shape: plain.shape) { Factor(plain(), precision: precision).tensor }
-        state = Mutex(State(plain: isRoundedByPacking ? plain : rounded))
+        state = Mutex(State(plain: isRoundedHere ? rounded : plain))
+    }
+
+    /// Weights in units of their steps, which packing rounds to whole numbers.
+    init(_ plain: StoredTensor, quantization: Quantization) {
+        // Each packing brings sums of its own, which no other order can be made of.
+        state = Mutex(State(plain: quantization.inSteps(plain), packsAnew: true))
     }
 
     /// Runs the operation for `key`, compiling it and packing the weights if this is its first time.
@@ -103,7 +113,7 @@ final class PackedWeights: Sendable {
         }
         let weights = Storage(byteCount: onednn_packed_weights_size(operation.handle))
         let status: Int32
-        if let packing = state.packings.first {
+        if !state.packsAnew, let packing = state.packings.first {
             status = withExtendedLifetime((packing.weights, weights)) {
                 onednn_repack_weights(
                     packing.operation.handle, packing.weights.start, operation.handle, weights.start)
@@ -114,7 +124,7 @@ final class PackedWeights: Sendable {
             }
             if !state.keepsPlain {
                 plain.dropMappedPages()
-                state.plain = nil
+                if !state.packsAnew { state.plain = nil }
             }
         } else {
             preconditionFailure("weights are either plain or packed")

@@ -23,7 +23,7 @@ package struct Product: Sendable, Hashable {
     /// bits that depend on the number of threads.
     package var isCutUp = false
     /// How the factors lie in memory; the result is float32.
-    private var factors = ComputePrecision.float32
+    private var factors = Encoding.float32
 
     package init(
         batches: (Int, Int) = (1, 1), rows: Int, inner: Int, columns: Int, leftStrides: Strides, rightStrides: Strides,
@@ -67,10 +67,10 @@ package struct Product: Sendable, Hashable {
     ///
     /// - Precondition: both are of one precision.
     package func run(left: Factor, right: Factor, into result: inout Tensor) {
-        precondition(left.format == right.format, "a product of \(left.format) and \(right.format)")
+        precondition(left.encoding == right.encoding, "a product of \(left.encoding) and \(right.encoding)")
         guard rows > 0, columns > 0, batches[0] > 0, batches[1] > 0 else { return }
         var product = self
-        product.factors = left.format
+        product.factors = left.encoding
         result.withMutableElements { result in
             guard let destination = result.baseAddress else { return }
             withExtendedLifetime((left, right)) {
@@ -93,7 +93,7 @@ package struct Product: Sendable, Hashable {
         guard cuts.count > 2 else {
             return compiled().run(source: left, weights: right, bias: nil, destination: destination)
         }
-        let size = factors.elementSize
+        let size = factors.size
         Parallel.forRanges(cuts.count - 1) { parts in
             for part in parts {
                 let (start, count) = (cuts[part], cuts[part + 1] - cuts[part])
@@ -149,7 +149,7 @@ package struct Product: Sendable, Hashable {
             batches: (batches[0], batches[1]), rows: Int64(rows), inner: Int64(inner), columns: Int64(columns),
             left_strides: four(leftStrides, rows, inner),
             right_strides: four(rightStrides, inner, columns), result_strides: four(resultStrides, rows, columns),
-            types: factors.types(), adds_destination: accumulates ? 1 : 0)
+            types: onednn_types(factors: factors.bridged, result: onednn_float32), adds_destination: accumulates ? 1 : 0)
         return Operation("\(self)") { onednn_batched_product_create(&bridged, $0) }
     }
 }

@@ -2,6 +2,7 @@
 
 import ArgumentParser
 import DeformDETR
+import Foundation
 import Tensors
 
 struct ConvertCommand: RunnableCommand {
@@ -29,6 +30,13 @@ struct ConvertCommand: RunnableCommand {
             version: f32 and bf16, which halves the file. (default: what the checkpoint states, or f32)
             """)
     var dtype: Precision?
+
+    @Option(
+        help: ArgumentHelp(
+            "For --dtype int8: a folder of typical photos, some dozens, that tell how large activations become.",
+            valueName: "folder"),
+        completion: .directory)
+    var calibrate: String?
 
     @Option(
         help: ArgumentHelp(
@@ -70,9 +78,13 @@ struct ConvertCommand: RunnableCommand {
         let classNames = try names.map { try ClassNames.read($0, count: model.configuration.classes) }
         let (_, milliseconds) = try timed {
             try Interruption.guarded {
+                let calibration = try calibrate.map { folder in
+                    let files = try FileManager.default.contentsOfDirectory(atPath: folder).sorted()
+                    return try Calibration(of: model, images: files.map { name in { try Image(contentsOf: folder + "/" + name) } })
+                }
                 try model.write(
                     to: output, classNames: classNames, overlapLimit: overlapLimit, precision: precision,
-                    allowsNonfinite: allowNonfinite)
+                    calibration: calibration, allowsNonfinite: allowNonfinite)
             }
         }
         messages.note("\(source): \(model.format), \(model.configuration.summary)")

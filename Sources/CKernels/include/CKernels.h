@@ -15,6 +15,7 @@
 #include "Optimizer.h"
 #include "PositionBias.h"
 #include "Rows.h"
+#include "WholeNumbers.h"
 #include "ThreadPool.h"
 
 #endif

@@ -16,21 +16,33 @@ typedef enum {
     onednn_float32,
     /// The upper half of a float32: 8 bits of precision, the same range.
     onednn_bfloat16,
+    /// Whole numbers: multiplied with weights that are onednn_int8.
+    onednn_uint8,
+    onednn_int8,
 } onednn_type;
 
-/// What an operation multiplies, and what it stores; sums and biases are float32 always.
+/// What an operation multiplies, and what it stores; biases are float32 always, sums float32 or, of whole numbers, 32-bit integers.
 typedef struct {
     onednn_type factors, result;
 } onednn_types;
 
+/// 1 if the processor has instructions for products of 8-bit whole numbers that are summed in 32 bits, and oneDNN uses them.
+int onednn_multiplies_int8(void);
+
 /// 1 if the processor has instructions for products of bfloat16, and oneDNN uses them.
 int onednn_multiplies_bfloat16(void);
 
-/// What happens to a product before it is stored: + bias, + what the destination holds, then max(0, x).
+/// What happens to a product before it is stored: + bias, * a factor, + what the destination holds, then max(0, x).
 typedef struct {
     int has_bias;
     int adds_destination;
     int has_relu;
+    /// What the product and its bias are multiplied by, one for each output channel; null for 1.
+    const float *scales;
+    int64_t scale_count;
+    /// What the destination's numbers are, if they are added, and what they are multiplied by; zeros: as the result, and 1.
+    onednn_type added_type;
+    float added_scale;
 } onednn_epilogue;
 
 /// A 2-D convolution: source `[batch, height, width, channels]`, weights `[output_channels, channels, kernel_height,

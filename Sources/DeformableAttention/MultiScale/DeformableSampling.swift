@@ -95,9 +95,9 @@ package struct DeformableSampling: Sendable, Hashable {
                                 points: Int64(points), level_heights: heights, level_widths: heights + levels,
                                 level_starts: heights + 2 * levels,
                                 value: value.elements.pointer
-                                    + image * (value.elements.count / images) * value.elements.format.elementSize,
+                                    + image * (value.elements.count / images) * value.elements.encoding.size,
                                 head_stride: Int64(value.strides.head), pixel_stride: Int64(value.strides.pixel),
-                                format: value.elements.format == .bfloat16
+                                format: value.elements.encoding == .bfloat16
                                     ? deformable_sampling_bfloat16 : deformable_sampling_float32))
                     })
             }

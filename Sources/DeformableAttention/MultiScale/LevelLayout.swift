@@ -161,7 +161,7 @@ public struct FeatureSequence: Sendable {
     /// The same for values in another format.
     package func clearPadding(of sequence: inout Factor) {
         guard validSizes.indices.contains(where: hasPadding) else { return }
-        let rowSize = sequence.shape.last * sequence.format.elementSize
+        let rowSize = sequence.shape.last * sequence.encoding.size
         sequence.withMutableBytes { start in
             for image in validSizes.indices where hasPadding(image: image) {
                 for range in paddedRanges(image: image) {

@@ -11,7 +11,6 @@ package struct AttentionTile: Sendable {
     private let rows: Int
     private let width: Int
     private let projectionWidth: Int
-    private let factors: TileFactors
     /// Floats of the memory that a tile needs in between.
     package let scratchCount: Int
 
@@ -20,7 +19,6 @@ package struct AttentionTile: Sendable {
         output = attention.outputProjection.tile(rows: rows, addsToDestination: true)
         width = attention.width
         projectionWidth = attention.projection.outputWidth
-        factors = TileFactors(attention.precision)
         self.rows = rows
         scratchCount = rows * (projectionWidth + 2 * width)
     }
@@ -40,12 +38,12 @@ package struct AttentionTile: Sendable {
     ) {
         let sampled = scratch + rows * projectionWidth
         let rounded = sampled + rows * width
-        projection(factors(query, count: rows * width, room: rounded), into: scratch)
+        projection(projection.factors(query, count: rows * width, room: rounded), into: scratch)
         source.sample(
             DeformableSampling.ImageQueries(
                 count: rows, projections: scratch, projectionWidth: projectionWidth, references: references,
                 levels: levels, referenceWidth: 2), into: sampled)
-        output(factors(sampled, count: rows * width, room: rounded), into: values)
+        output(output.factors(sampled, count: rows * width, room: rounded), into: values)
     }
 }
 
@@ -55,16 +53,14 @@ package struct ValueTile: Sendable {
     private let rows: Int
     private let heads: Int
     private let headWidth: Int
-    private let factors: TileFactors
     /// How the value lies in memory.
-    package let format: ComputePrecision
+    package let encoding: Encoding
     /// Floats of the memory that a tile needs in between.
     package let scratchCount: Int
 
     init(_ attention: MultiScaleDeformableAttention, rows: Int) {
-        format = attention.precision.native
-        projection = attention.valueProjection.tile(rows: rows, result: format)
-        factors = TileFactors(attention.precision)
+        encoding = attention.valueEncoding
+        projection = attention.valueProjection.tile(rows: rows, result: encoding)
         self.rows = rows
         heads = attention.sampling.heads
         headWidth = attention.sampling.headWidth
@@ -76,15 +72,15 @@ package struct ValueTile: Sendable {
     /// - Parameters:
     ///   - features: `[rows, C]`.
     ///   - scratch: ``scratchCount`` elements.
-    ///   - value: where the first of the pixels lies in an image's `[M, S, D]`, in ``format``.
+    ///   - value: where the first of the pixels lies in an image's `[M, S, D]`, in ``encoding``.
     ///   - pixels: S
     package func callAsFunction(
         _ features: UnsafePointer<Float>, scratch: UnsafeMutablePointer<Float>, into value: UnsafeMutableRawPointer,
         pixels: Int
     ) {
         let count = rows * heads * headWidth
-        projection(factors(features, count: count, room: scratch + count), into: scratch)
-        let headSize = headWidth * format.elementSize
+        projection(projection.factors(features, count: count, room: scratch + count), into: scratch)
+        let headSize = headWidth * encoding.size
         deformable_sampling_reorder(
             Int64(heads), Int64(headSize), 0, Int64(rows), scratch, Int64(headSize), Int64(heads * headSize), value,
             Int64(pixels * headSize), Int64(headSize))
@@ -105,7 +101,7 @@ extension MultiScaleDeformableAttention {
     ///   - source: what they were projected from.
     package func sampledValue(_ elements: consuming Factor, of source: FeatureSequence) -> SampledValue {
         let (heads, pixels) = (elements.shape[1], elements.shape[2])
-        let pixelSize = elements.shape[3] * elements.format.elementSize
+        let pixelSize = elements.shape[3] * elements.encoding.size
         for image in 0..<source.images where source.hasPadding(image: image) {
             elements.withMutableBytes { elements in
                 for range in source.paddedRanges(image: image) {

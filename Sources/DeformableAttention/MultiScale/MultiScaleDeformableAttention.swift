@@ -34,7 +34,11 @@ public struct MultiScaleDeformableAttention: Sendable {
     let valueProjection: Linear
     let outputProjection: Linear
     /// Of the projections.
-    package let precision: ComputePrecision
+    let precision: ComputePrecision
+    /// How values lie in memory: bfloat16 also between products of whole numbers.
+    var valueEncoding: Encoding { precision.withoutInt8.encoding }
+    /// A source as the value projection multiplies it.
+    package func factor(_ source: Tensor) -> Factor { valueProjection.factor(source) }
 
     /// Reads `sampling_offsets`, `attention_weights`, `value_proj` and `output_proj`: `weight` and `bias` of each.
     ///
@@ -55,9 +59,10 @@ public struct MultiScaleDeformableAttention: Sendable {
         self.precision = precision
         sampling = DeformableSampling(heads: heads, headWidth: width / heads, points: points)
         let samples = heads * levels * points
+        // A pixel more or less matters: in int8 a model would look beside its objects.
         projection = try Linear(
             stacking: [(cursor["sampling_offsets"], 2 * samples), (cursor["attention_weights"], samples)],
-            inputWidth: width, precision: precision)
+            inputWidth: width, precision: precision.withoutInt8)
         valueProjection = try Linear(
             cursor["value_proj"], inputWidth: width, outputWidth: width, precision: precision)
         outputProjection = try Linear(
@@ -113,8 +118,8 @@ public struct MultiScaleDeformableAttention: Sendable {
     ///   - factor: the source's values as a factor, where the caller has them; see ``precision``.
     ///   - queries: about how many queries an image has; nil: one for each location.
     package func value(of source: FeatureSequence, factor: Factor? = nil, queries: Int? = nil) -> SampledValue {
-        let factor = factor ?? Factor(source.values, precision: precision)
-        var value = valueProjection(factor, result: precision.native)
+        let factor = factor ?? valueProjection.factor(source.values)
+        var value = valueProjection(factor, result: valueEncoding)
         source.clearPadding(of: &value)
         return SampledValue(value, heads: sampling.heads, queries: queries ?? source.layout.count)
     }

@@ -57,9 +57,9 @@ package struct SampledValue: Sendable {
     private static func copy(
         _ source: Factor, as shape: Shape, heads: Int, pixels: Int, from: Strides, to: Strides
     ) -> Factor {
-        var copy = Factor(uninitialized: shape, format: source.format)
+        var copy = Factor(uninitialized: shape, encoding: source.encoding)
         guard shape.count > 0 else { return copy }
-        let element = source.format.elementSize
+        let element = source.encoding.size
         let size = shape.count / shape[0] * element
         copy.withMutableBytes { target in
             nonisolated(unsafe) let target = target
