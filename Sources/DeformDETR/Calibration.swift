@@ -8,28 +8,7 @@ public struct Calibration: Sendable {
     /// By the names that `w.bin` has for them.
     let ranges: [String: ClosedRange<Float>]
 
-    /// Runs a model in float32 on images and notes what its layers are given.
-    ///
-    /// - Parameters:
-    ///   - images: each is asked for when it is needed; some dozens tell enough.
-    ///   - preprocessing: nil for the one that the file states, or else the published one.
-    ///   - threads: nil for all processors.
-    /// - Throws: ``CheckpointError``, ``DetectorError``, and what asking for an image throws.
-    public init(
-        of file: ModelFile, images: some Sequence<() throws -> Image>, preprocessing: Preprocessing? = nil,
-        threads: Int? = nil, allowsNonfinite: Bool = false
-    ) throws {
-        let recorded = ActivationRanges()
-        let detector = try recorded.recording {
-            try Detector(
-                file, preprocessing: preprocessing, precision: .float32, threads: threads,
-                allowsNonfinite: allowsNonfinite)
-        }
-        for image in images { _ = try detector.detect(in: image()) }
-        ranges = recorded.ranges
-    }
-
-    /// What a file in int8 knows from its own calibration.
+    /// What a file in int8 knows from its own calibration; of other files, nothing.
     init(statedBy file: ModelFile) throws {
         let names = file.configuration.tensors.flatMap(\.quantizationTensors).filter { $0.shape == [2] }.map(\.name)
         var ranges: [String: ClosedRange<Float>] = [:]
@@ -39,4 +18,45 @@ public struct Calibration: Sendable {
         }
         self.ranges = ranges
     }
+
+    fileprivate init(ranges: [String: ClosedRange<Float>]) {
+        self.ranges = ranges
+    }
+}
+
+/// Runs a model in float32 and notes what its layers are given.
+///
+/// ```swift
+/// let file = try ModelFile.open("w.bin")
+/// let calibrator = try Calibrator(file)
+/// for photo in photos { try calibrator.observe(Image(contentsOf: photo)) }
+/// try file.write(to: "w8.bin", precision: .int8, calibration: calibrator.calibration)
+/// ```
+public final class Calibrator: Sendable {
+    private let recorded = ActivationRanges()
+    private let detector: Detector
+
+    /// - Parameters:
+    ///   - preprocessing: nil for the one that the file states, or else the published one.
+    ///   - threads: nil for all processors.
+    /// - Throws: `CheckpointError`, `FileError`.
+    public init(
+        _ file: ModelFile, preprocessing: Preprocessing? = nil, threads: Int? = nil, allowsNonfinite: Bool = false
+    ) throws {
+        detector = try recorded.recording {
+            try Detector(
+                file, preprocessing: preprocessing, precision: .float32, threads: threads,
+                allowsNonfinite: allowsNonfinite)
+        }
+    }
+
+    /// Some dozens of images, of the kind that will be detected in, tell enough.
+    ///
+    /// - Throws: ``DetectorError``.
+    public func observe(_ image: Image) throws {
+        _ = try detector.detect(in: image)
+    }
+
+    /// What has been learnt so far.
+    public var calibration: Calibration { Calibration(ranges: recorded.ranges) }
 }

@@ -99,7 +99,9 @@ struct CanonicalWeights: TensorSource {
     func stored(_ name: String) throws -> StoredTensor {
         if case .stored(let entry) = recipes[name] {
             let stored = try file.stored(entry.name)
-            guard let steps = recipes[name + Self.stepSuffix], case .stored(let stepEntry) = steps else { return stored }
+            guard let steps = recipes[name + Self.stepSuffix], case .stored(let stepEntry) = steps else {
+                return stored
+            }
             let factors = try file.tensor(stepEntry.name).elements.map(Double.init)
             guard entry.shape.rank > 0, factors.count == entry.shape[0] else {
                 throw CheckpointError.wrongShape(

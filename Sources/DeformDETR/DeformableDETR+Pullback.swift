@@ -15,6 +15,7 @@ extension DeformableDETR {
     ///   - statistics: gets the new running statistics of every BatchNorm that is not frozen.
     /// - Returns: the output, and a function from the gradients with respect to it. Where the output has proposals, so must
     ///   they.
+    /// - Precondition: the model does not compute in int8.
     /// - Throws: ``DetectorError`` when a two-stage model finds fewer locations in an image than it has queries.
     public func withPullback(
         _ batch: ImageBatch, options: TrainingOptions, updating statistics: inout BatchStatistics
@@ -22,6 +23,7 @@ extension DeformableDETR {
         output: TrainingOutput,
         pullback: (_ outputGradients: TrainingOutput, _ gradients: inout Gradients) -> Void
     ) {
+        precondition(precision != .int8, "a model in int8 cannot train")
         let (features, backbonePullback) = features(of: batch, options: options, updating: &statistics)
         let (output, transformerPullback) = try predict(from: features, of: batch, options: options)
         return (

@@ -59,7 +59,8 @@ public struct DeformableDETR: Sendable {
     /// - Parameters:
     ///   - normalization: of the backbone. The published training, like inference, has it frozen.
     ///   - precision: of the products of backbone, input projections, encoder and decoder. What proposes, refines and
-    ///     predicts boxes computes in float32.
+    ///     predicts boxes computes in float32. For int8 the checkpoint must have the ranges of activations, as ``ModelFile``
+    ///     writes them.
     /// - Throws: `CheckpointError` when a tensor is missing or has another shape.
     public init(
         _ cursor: WeightCursor, configuration: Configuration, normalization: Normalization = .frozen,

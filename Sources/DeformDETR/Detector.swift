@@ -1,4 +1,5 @@
 @_exported import Boxes
+import Checkpoint
 @_exported import Images
 import Synchronization
 @_exported import enum Layers.ComputePrecision
@@ -40,7 +41,8 @@ public final class Detector: Sendable {
     ///   - preprocessing: the size that images are resized to; nil for the one that the weights' file states, or else the
     ///     published 800 and 1333.
     ///   - overlapLimit: see ``overlapLimit``; nil for the one that the weights' file states, or else 1.
-    ///   - precision: what products are computed in; nil for what the weights' file states, or else float32.
+    ///   - precision: what products are computed in; nil for what the weights' file states, or else float32. For int8 the
+    ///     file must state it.
     ///   - threads: nil for all processors.
     ///   - allowsNonfinite: accept weights with NaN or infinity.
     /// - Throws: `CheckpointError`, `FileError`.
@@ -59,10 +61,16 @@ public final class Detector: Sendable {
         _ file: ModelFile, names: [String?]? = nil, preprocessing: Preprocessing? = nil, overlapLimit: Float? = nil,
         precision: ComputePrecision? = nil, threads: Int? = nil, allowsNonfinite: Bool = false
     ) throws {
+        let precision = precision ?? file.precision
+        guard precision != .int8 || file.precision == .int8 else {
+            throw CheckpointError.configuration(
+                path: file.file.path, key: "precision", expected: "weights in int8, with a calibration",
+                found: "weights in \(file.precision.dtype)")
+        }
         self.init(
             try DeformableDETR(
                 file.cursor(allowsNonfinite: allowsNonfinite), configuration: file.configuration,
-                precision: precision ?? file.precision),
+                precision: precision),
             classNames: names ?? file.classNames, warnings: file.warnings,
             preprocessing: preprocessing ?? file.preprocessing ?? Preprocessing(),
             overlapLimit: overlapLimit ?? file.overlapLimit ?? 1, threads: threads)

@@ -4,7 +4,7 @@ import COneDNN
 package struct Encoding: Sendable, Hashable {
     package enum Element: Sendable {
         case float32, bfloat16
-        /// Whole numbers of steps: 0...255, and -127...127.
+        /// Whole numbers of steps: 0...255, and -127...127, or what a layer gives down to -128.
         case uint8, int8
     }
 

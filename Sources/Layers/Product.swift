@@ -149,7 +149,8 @@ package struct Product: Sendable, Hashable {
             batches: (batches[0], batches[1]), rows: Int64(rows), inner: Int64(inner), columns: Int64(columns),
             left_strides: four(leftStrides, rows, inner),
             right_strides: four(rightStrides, inner, columns), result_strides: four(resultStrides, rows, columns),
-            types: onednn_types(factors: factors.bridged, result: onednn_float32), adds_destination: accumulates ? 1 : 0)
+            types: onednn_types(factors: factors.bridged, result: onednn_float32), adds_destination: accumulates ? 1 : 0
+        )
         return Operation("\(self)") { onednn_batched_product_create(&bridged, $0) }
     }
 }

@@ -86,7 +86,10 @@ struct NetworkSettings: ParsableArguments {
     var config: String?
 
     @Option(
-        help: "What the network computes in; this version: f32 and bf16. (default: what the weights are stored as)")
+        help: """
+            What the network computes in; int8 needs weights that were converted to it. (default: what the weights are \
+            stored as)
+            """)
     var precision: Precision?
 
     @Option(help: ArgumentHelp("Processor threads. (default: all processors)", valueName: "n"))

@@ -137,7 +137,7 @@ struct ModelOptions: Sendable {
     init(
         weights: String, settings: NetworkSettings, names: String? = nil, sides: Sides, overlapLimit: Float? = nil
     ) throws {
-        precision = try settings.precision?.compute("--precision")
+        precision = settings.precision?.computed
         self.weights = weights
         configuration = settings.config
         namesFile = names
@@ -178,6 +178,11 @@ struct ModelOptions: Sendable {
     /// - Throws: the libraries' errors about the weights, the configuration or the names.
     func detector() throws -> Detector {
         let file = try ModelFile.open(weights, configurationFile: configuration)
+        if precision == .int8, file.precision != .int8 {
+            throw UsageError(
+                "--precision int8: \(weights) has no calibration; detect convert \(weights) --dtype int8 --calibrate"
+                    + " PHOTOS --output w8.bin makes weights that have one")
+        }
         let names = try namesFile.map { try ClassNames.read($0, count: file.configuration.classes) }
         return try Detector(
             file, names: names, preprocessing: try sides.preprocessing(stated: file.preprocessing),

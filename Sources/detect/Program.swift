@@ -95,8 +95,7 @@ extension DecodingOptions.ExifOrientation: ExpressibleByArgument {}
 enum Precision: String, CaseIterable, ExpressibleByArgument {
     case f32, bf16, int8
 
-    /// - Throws: ``UsageError`` for a precision that this version does not compute in.
-    func compute(_ option: String) throws -> ComputePrecision {
+    var computed: ComputePrecision {
         switch self {
         case .f32: .float32
         case .bf16: .bfloat16

@@ -150,4 +150,66 @@ import Testing
         #expect(outputs[0].logits.elements == outputs[1].logits.elements)
         #expect(outputs[0].boxes.elements == outputs[1].boxes.elements)
     }
+
+    // MARK: - int8
+
+    /// A file in int8 of a case's model, calibrated on images like those that it is tested on.
+    private static func int8File(_ sample: ModelGradientTests.Case, in folder: TemporaryFolder) throws -> ModelFile {
+        let paths = ["w.bin", "w8.bin"].map { "\(folder.path)/\($0)" }
+        try ModelFile.write(
+            sample.parameters, configuration: sample.golden.configuration, classNames: [], preprocessing: nil,
+            to: paths[0])
+        let file = try ModelFile.open(paths[0])
+        let calibrator = try Calibrator(file, preprocessing: Preprocessing(shorterSide: 203, longestSide: 264))
+        var generator = SeededGenerator(seed: 9)
+        for _ in 0..<2 {
+            let pixels = (0..<203 * 264 * 3).map { _ in UInt8.random(in: 0...255, using: &generator) }
+            try calibrator.observe(Image(width: 264, height: 203, pixels: pixels))
+        }
+        try file.write(to: paths[1], precision: .int8, calibration: calibrator.calibration)
+        return try ModelFile.open(paths[1])
+    }
+
+    /// Random weights are harder than those that were trained: how far a model goes astray in int8 is only bounded here, by what
+    /// was measured (0.04 to 0.11), and what it costs a trained model's AP is in README.
+    @Test(arguments: [
+        "base-bottleneck", "single-scale", "single-scale-dc5", "five-levels-basic", "padded-batch-two-stage",
+    ])
+    func int8InfersAsFloat32(name: String) throws {
+        let sample = try ModelGradientTests.Case(name)
+        let folder = try TemporaryFolder()
+        let file = try Self.int8File(sample, in: folder)
+        #expect(file.precision == .int8)
+        let batch = Self.batch()
+        let exact = try Self.model(sample, .float32)(batch)
+        func model() throws -> DeformableDETR {
+            try DeformableDETR(file.cursor(), configuration: file.configuration, precision: .int8)
+        }
+        let (inferred, again) = (try model()(batch), try model()(batch))
+        // A two-stage model proposes other queries.
+        if !file.configuration.twoStage { #expect(Self.distance(inferred.logits, exact.logits) < 0.2) }
+        #expect(again.logits.elements == inferred.logits.elements && again.boxes.elements == inferred.boxes.elements)
+    }
+
+    /// A file that lacks a range, or has one that is none, is refused when it is opened or its model made.
+    @Test func damagedInt8Files() throws {
+        let sample = try ModelGradientTests.Case("base-bottleneck")
+        let folder = try TemporaryFolder()
+        let file = try Self.int8File(sample, in: folder)
+        func model(_ change: (inout TensorDictionary) -> Void) throws {
+            var tensors = try TensorDictionary(copying: file.source)
+            change(&tensors)
+            _ = try DeformableDETR(WeightCursor(tensors), configuration: file.configuration, precision: .int8)
+        }
+        let name = "transformer.encoder.layers.0.linear1.input_range"
+        try model { _ in }
+        #expect(throws: CheckpointError.self) { try model { $0[name] = nil } }
+        guard ComputePrecision.int8.native == .int8 else { return }
+        for range in [[1, -1], [.nan, 1], [0, .infinity]] as [[Float]] {
+            #expect(throws: CheckpointError.self) { try model { $0[name] = Tensor([2], range) } }
+        }
+        #expect(throws: CheckpointError.self) {
+            _ = try Detector(weights: "\(folder.path)/w.bin", precision: .int8)
+        }
+    }
 }

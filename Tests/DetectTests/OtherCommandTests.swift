@@ -65,12 +65,64 @@ import Testing
         #expect(result.status == 2 && result.error.contains("metadata 'nms'"), "\(result.error)")
     }
 
+    /// A file of a third of the size, which knows how large activations become.
     @Test func convertToInt8() throws {
         let folder = try TemporaryFolder()
-        let result = try Command.run(["convert", Command.weights, "-o", "w.bin", "--dtype", "int8"], in: folder)
-        #expect(result.status == 64)
-        #expect(result.error.contains("--dtype int8: this version computes in f32 and bf16 only"))
-        #expect(folder.files(in: ".").isEmpty)
+        try folder.add(try Pictures.jpeg(), as: "photos/a.jpg")
+        try folder.add(Array("no photo".utf8), as: "photos/note.txt")
+        try folder.add([0xff, 0xd8, 0xff, 0], as: "photos/broken.jpg")
+        let conversion = try Command.run(
+            ["convert", Command.weights, "-o", "w8.bin", "--dtype", "int8", "--calibrate", "photos"], in: folder)
+        #expect(conversion.status == 0, "\(conversion.error)")
+        #expect(conversion.error.contains("calibrated on 1 photo"))
+        #expect(conversion.error.contains("warning: photos/broken.jpg"), "\(conversion.error)")
+        func contents(_ name: String) throws -> Data {
+            try Data(contentsOf: URL(fileURLWithPath: "\(folder.path)/\(name)"))
+        }
+        let size = try Data(contentsOf: URL(fileURLWithPath: Command.weights)).count
+        #expect(try contents("w8.bin").count < size / 2)
+        let inspected = try Command.run(["inspect", "w8.bin"], in: folder).output
+        #expect(inspected.contains("I8") && inspected.contains("precision       int8"))
+
+        func scores(_ weights: String, _ more: String...) throws -> [Double] {
+            let common = ["photos/a.jpg", "--size", "64", "--no-images", "-f", "csv", "--threshold", "0", "--weights"]
+            let result = try Command.run(common + [weights] + more, in: folder)
+            #expect(result.status == 0, "\(result.error)")
+            return result.output.split(separator: "\n").dropFirst()
+                .compactMap { Double($0.split(separator: ",")[5]) }
+        }
+        let (exact, whole) = (try scores(Command.weights), try scores("w8.bin"))
+        #expect(whole.count == exact.count && whole != exact)
+        for (actual, expected) in zip(whole, exact) { #expect(abs(actual - expected) < 0.1) }
+        #expect(try scores("w8.bin") == whole)
+        let widened = try scores("w8.bin", "--precision", "f32")
+        for (actual, expected) in zip(widened, exact) { #expect(abs(actual - expected) < 0.1) }
+        #expect(try scores("w8.bin", "--precision", "bf16").count == exact.count)
+
+        // Rounded once, weights stay as they are.
+        #expect(try Command.run(["convert", "w8.bin", "-o", "again.bin"], in: folder).status == 0)
+        #expect(try scores("again.bin") == whole)
+        #expect(try Command.run(["convert", "w8.bin", "-o", "f.bin", "--dtype", "f32"], in: folder).status == 0)
+        #expect(try scores("f.bin") == widened)
+    }
+
+    @Test(
+        arguments: [
+            (["--dtype", "int8"], 64, "--dtype int8 needs --calibrate"),
+            (["--calibrate", "photos"], 64, "--calibrate is for --dtype int8"),
+            (["--dtype", "bf16", "--calibrate", "photos"], 64, "--calibrate is for --dtype int8"),
+            (["--dtype", "int8", "--calibrate", "none"], 2, "none"),
+            (["--dtype", "int8", "--calibrate", "photos"], 2, "--calibrate: photos: expected a folder with photos"),
+            (["--dtype", "int8", "--calibrate", "bad"], 2, "--calibrate: bad: none of its photos can be read"),
+        ] as [([String], Int32, String)])
+    func badCalibrations(_ arguments: [String], _ status: Int32, _ message: String) throws {
+        let folder = try TemporaryFolder()
+        try folder.add(Array("no photo".utf8), as: "photos/note.txt")
+        try folder.add([0xff, 0xd8, 0xff, 0], as: "bad/broken.jpg")
+        let result = try Command.run(["convert", Command.weights, "-o", "w.bin"] + arguments, in: folder)
+        #expect(result.status == status)
+        #expect(result.error.contains(message), "\(result.error)")
+        #expect(!folder.files(in: ".").contains("w.bin"))
     }
 
     /// A file of half the size that computes in bfloat16 wherever it is used, unless told otherwise.

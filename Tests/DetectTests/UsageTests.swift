@@ -21,7 +21,7 @@ import Testing
             (["--size", "99999999999999999999"], "is invalid"),
             (["--size", "1600", "--max-size", "1333"], "--size 1600 is above --max-size 1333"),
             (["--threads", "0"], "--threads: expected 1 to 1024, found 0"),
-            (["--precision", "int8"], "--precision int8: this version computes in f32 and bf16 only"),
+            (["--precision", "int8"], "has no calibration; detect convert"),
             (["--precision", "f16"], "'f16' is invalid"),
             (["--line-width", "0"], "--line-width: expected 1 to 1000"),
             (["--max-pixels", "0"], "--max-pixels: expected 1 to"),

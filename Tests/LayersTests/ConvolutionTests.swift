@@ -139,7 +139,7 @@ private func plainConvolution(
         let residual = Factor(random.tensor([1, 7, 9, 32]), precision: .bfloat16)
         let exact = convolution(input, activation: activation, addingTo: addsResidual ? residual.tensor : nil)
         let rounded = convolution(
-            input, result: ComputePrecision.bfloat16.native, activation: activation,
+            input, result: convolution.input, activation: activation,
             addingTo: addsResidual ? residual : nil)
         for (actual, expected) in zip(rounded.tensor.elements, exact.elements) {
             #expect(abs(actual - expected) <= abs(expected) / 256 + 1e-5)
