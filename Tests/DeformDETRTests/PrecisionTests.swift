@@ -203,13 +203,14 @@ import Testing
         }
         let name = "transformer.encoder.layers.0.linear1.input_range"
         try model { _ in }
-        #expect(throws: CheckpointError.self) { try model { $0[name] = nil } }
-        guard ComputePrecision.int8.native == .int8 else { return }
-        for range in [[1, -1], [.nan, 1], [0, .infinity]] as [[Float]] {
-            #expect(throws: CheckpointError.self) { try model { $0[name] = Tensor([2], range) } }
-        }
         #expect(throws: CheckpointError.self) {
             _ = try Detector(weights: "\(folder.path)/w.bin", precision: .int8)
+        }
+        // Others have no use for ranges.
+        guard ComputePrecision.int8.native == .int8 else { return }
+        #expect(throws: CheckpointError.self) { try model { $0[name] = nil } }
+        for range in [[1, -1], [.nan, 1], [0, .infinity]] as [[Float]] {
+            #expect(throws: CheckpointError.self) { try model { $0[name] = Tensor([2], range) } }
         }
     }
 }
