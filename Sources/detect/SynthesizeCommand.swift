@@ -20,7 +20,10 @@ struct SynthesizeCommand: RunnableCommand {
               detect synthesize --output codes --images 1000 --seed 7
             """)
 
-    @Option(name: .shortAndLong, help: ArgumentHelp("Where to write.", valueName: "folder"), completion: .directory)
+    @Option(
+        name: .shortAndLong,
+        help: ArgumentHelp("Where to write; a folder that holds a dataset is refused.", valueName: "folder"),
+        completion: .directory)
     var output: String
 
     @Option(help: ArgumentHelp("How many images.", valueName: "n"))
