@@ -139,6 +139,8 @@ public final class WeightFile: TensorSource {
         }
         // The readers have checked that every element lies inside the storage, and the storage inside the file.
         let storage = UnsafeRawBufferPointer(rebasing: file.bytes[entry.byteOffset..<entry.storage.upperBound])
+        // Converted, the file's own numbers are not needed beside them.
+        defer { file.dropPages(in: entry.byteOffset..<entry.storage.upperBound) }
         return withExtendedLifetime(file) {
             Tensor(entry.shape) { elements in
                 if isContiguous {
