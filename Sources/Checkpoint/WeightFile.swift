@@ -127,8 +127,24 @@ public final class WeightFile: TensorSource {
             throw CheckpointError.missingTensor(path: path, name: name, expected: nil)
         }
         try verifyChecksum(of: entry)
-        return StoredTensor(shape: entry.shape) { self.read(entry) }
+        guard entry.elementType == .int8, let steps = self.entry(named: name + Self.stepSuffix) else {
+            return StoredTensor(shape: entry.shape) { self.read(entry) }
+        }
+        guard entry.shape.rank > 0, steps.shape == [entry.shape[0]] else {
+            throw CheckpointError.wrongShape(
+                path: path, name: steps.name, expected: Shape([entry.shape.dimensions.first ?? 0]), found: steps.shape)
+        }
+        let factors = try tensor(steps.name).elements.map(Double.init)
+        return StoredTensor(shape: entry.shape) {
+            var tensor = self.read(entry)
+            tensor.scaleRows(by: factors)
+            return tensor
+        }
     }
+
+    /// What the name of a tensor ends in that says what another one's whole numbers count, by row: `weight_step` beside a `weight` of
+    /// int8, which is read as their product.
+    package static let stepSuffix = "_step"
 
     private func read(_ entry: Entry) -> Tensor {
         let isContiguous = entry.strides == entry.shape.contiguousStrides

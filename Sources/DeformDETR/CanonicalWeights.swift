@@ -1,7 +1,6 @@
 // A checkpoint of any naming, seen under the official names: renamed, projections joined, copies of shared heads left out.
 
 import Checkpoint
-import Layers
 import Tensors
 
 /// The tensors of a model under their official names.
@@ -12,9 +11,6 @@ struct CanonicalWeights: TensorSource {
         /// The rows of several tensors, one after the other.
         case joined([WeightFile.Entry])
     }
-
-    /// What the name of a tensor ends in that says what another one's whole numbers count, by row.
-    static let stepSuffix = "_step"
 
     let file: WeightFile
     /// Whether box heads were stored inside the decoder.
@@ -97,23 +93,7 @@ struct CanonicalWeights: TensorSource {
     }
 
     func stored(_ name: String) throws -> StoredTensor {
-        if case .stored(let entry) = recipes[name] {
-            let stored = try file.stored(entry.name)
-            guard let steps = recipes[name + Self.stepSuffix], case .stored(let stepEntry) = steps else {
-                return stored
-            }
-            let factors = try file.tensor(stepEntry.name).elements.map(Double.init)
-            guard entry.shape.rank > 0, factors.count == entry.shape[0] else {
-                throw CheckpointError.wrongShape(
-                    path: file.path, name: stepEntry.name, expected: [entry.shape.rank > 0 ? entry.shape[0] : 0],
-                    found: stepEntry.shape)
-            }
-            return StoredTensor(shape: entry.shape) {
-                var tensor = stored()
-                tensor.scaleRows(by: factors)
-                return tensor
-            }
-        }
+        if case .stored(let entry) = recipes[name] { return try file.stored(entry.name) }
         let tensor = try tensor(name)
         return StoredTensor(shape: tensor.shape) { tensor }
     }

@@ -2,6 +2,7 @@
 // Source: models/{backbone,deformable_detr,deformable_transformer}.py of fundamentalvision/Deformable-DETR.
 
 import Backbone
+import Checkpoint
 import Tensors
 
 extension Configuration {
@@ -38,7 +39,7 @@ extension Configuration {
             guard isWhole else { return [] }
             let path = name.dropLast(".weight".count)
             var tensors: [(String, Shape)] = [
-                (name + CanonicalWeights.stepSuffix, [shape[0]]), ("\(path).input_range", [2]),
+                (name + WeightFile.stepSuffix, [shape[0]]), ("\(path).input_range", [2]),
             ]
             if path.hasSuffix(".downsample.0") { tensors.append(("\(path).output_range", [2])) }
             return tensors

@@ -36,8 +36,8 @@ struct QuantizedWeights: TensorSource {
             weight.scaleRows(by: Quantization.steps(of: weight).map { 1 / Double($0) })
             return weight
         }
-        if name.hasSuffix(CanonicalWeights.stepSuffix) {
-            let weight = try source.tensor(String(name.dropLast(CanonicalWeights.stepSuffix.count)))
+        if name.hasSuffix(WeightFile.stepSuffix) {
+            let weight = try source.tensor(String(name.dropLast(WeightFile.stepSuffix.count)))
             return Tensor([weight.shape[0]], Quantization.steps(of: weight))
         }
         guard shapes[name] == [2], source.shape(of: name) == nil else { return try source.tensor(name) }

@@ -72,16 +72,9 @@ public struct Conv2D: Sendable {
         inputChannels = weight.shape[1]
         outputChannels = weight.shape[0]
         self.geometry = geometry
-        if input.isWhole {
-            let quantization = Quantization(weight: weight(), bias: bias, input: input)
-            weights = PackedWeights(weight, quantization: quantization)
-            self.bias = quantization.bias
-            self.quantization = quantization
-        } else {
-            weights = PackedWeights(weight, precision: precision)
-            self.bias = bias
-            quantization = nil
-        }
+        quantization = input.isWhole ? Quantization(weight: weight(), bias: bias, input: input) : nil
+        weights = PackedWeights(weight, precision: precision, quantization: quantization)
+        self.bias = quantization.map(\.bias) ?? bias
         self.input = input
         self.observer = observer
         self.precision = precision
@@ -133,9 +126,7 @@ public struct Conv2D: Sendable {
     public func callAsFunction(
         _ input: Tensor, activation: Activation = .none, addingTo residual: consuming Tensor? = nil
     ) -> Tensor {
-        self(
-            precision == .bfloat16 ? Factor(input, precision: precision) : Factor(input, encoding: self.input),
-            activation: activation, addingTo: residual)
+        self(Factor(input, precision: precision, encoding: self.input), activation: activation, addingTo: residual)
     }
 
     /// The same for an input that is a factor already.

@@ -32,6 +32,19 @@ package struct Factor: Sendable {
         }
     }
 
+    /// What a layer multiplies.
+    ///
+    /// - Parameters:
+    ///   - precision: the layer's. Bfloat16 rounds also where the processor multiplies the rounded numbers as float32.
+    ///   - encoding: of the layer's input.
+    init(_ tensor: consuming Tensor, precision: ComputePrecision, encoding: Encoding) {
+        if precision == .bfloat16 {
+            self.init(tensor, precision: precision)
+        } else {
+            self.init(tensor, encoding: encoding)
+        }
+    }
+
     /// The same values in another encoding; shared if it is their own.
     package func converted(to encoding: Encoding) -> Factor {
         encoding == self.encoding ? self : Factor(tensor, encoding: encoding)

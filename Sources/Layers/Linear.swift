@@ -77,16 +77,9 @@ public struct Linear: Sendable {
         precondition(bias.map { $0.shape == [weight.shape[0]] } ?? true, "bias does not match weight \(weight.shape)")
         outputWidth = weight.shape[0]
         inputWidth = weight.shape[1]
-        if input.isWhole {
-            let quantization = Quantization(weight: weight(), bias: bias, input: input)
-            weights = PackedWeights(weight, quantization: quantization)
-            self.bias = quantization.bias
-            self.quantization = quantization
-        } else {
-            weights = PackedWeights(weight, precision: precision)
-            self.bias = bias
-            quantization = nil
-        }
+        quantization = input.isWhole ? Quantization(weight: weight(), bias: bias, input: input) : nil
+        weights = PackedWeights(weight, precision: precision, quantization: quantization)
+        self.bias = quantization.map(\.bias) ?? bias
         self.input = input
         self.observer = observer
         self.precision = precision
@@ -112,7 +105,7 @@ public struct Linear: Sendable {
 
     /// An input as the layer multiplies it.
     package func factor(_ input: consuming Tensor) -> Factor {
-        precision == .bfloat16 ? Factor(input, precision: precision) : Factor(input, encoding: self.input)
+        Factor(input, precision: precision, encoding: self.input)
     }
 
     /// The same, with a result that lies in memory as the next product's factors do.

@@ -19,11 +19,13 @@ public struct MultiHeadAttention: Sendable {
 
     /// Reads `in_proj_weight [3 width, width]`, `in_proj_bias` and `out_proj`.
     ///
-    /// - Parameter precision: of the projections; the products of queries, keys and values are float32.
+    /// - Parameter precision: of the projections, which compute in bfloat16 for int8; the products of queries, keys and values are
+    ///   float32.
     public init(
         _ cursor: WeightCursor, width: Int, heads: Int, precision: ComputePrecision = .float32
     ) throws {
         precondition(width % heads == 0, "\(width) channels in \(heads) heads")
+        let precision = precision.withoutInt8
         self.heads = heads
         self.width = width
         path = cursor.path

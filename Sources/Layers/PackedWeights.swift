@@ -46,17 +46,19 @@ final class PackedWeights: Sendable {
     /// A folder of images of many sizes compiles each layer for each size; beyond this many the oldest is dropped.
     private static let compiledLimit = 8
 
-    /// - Parameter precision: what the layer computes in. Packing rounds the weights where the processor multiplies in that.
-    init(_ plain: StoredTensor, precision: ComputePrecision) {
-        let isRoundedHere = precision == .bfloat16 && precision.native == .float32
-        let rounded = StoredTensor(shape: plain.shape) { Factor(plain(), precision: precision).tensor }
-        state = Mutex(State(plain: isRoundedHere ? rounded : plain))
-    }
-
-    /// Weights in units of their steps, which packing rounds to whole numbers.
-    init(_ plain: StoredTensor, quantization: Quantization) {
-        // Each packing brings sums of its own, which no other order can be made of.
-        state = Mutex(State(plain: quantization.inSteps(plain), packsAnew: true))
+    /// - Parameters:
+    ///   - precision: what the layer computes in. Packing rounds the weights where the processor multiplies in that.
+    ///   - quantization: of a layer that multiplies whole numbers.
+    init(_ plain: StoredTensor, precision: ComputePrecision, quantization: Quantization?) {
+        if let quantization {
+            // Each packing brings sums of its own, which no other order can be made of.
+            state = Mutex(State(plain: quantization.inSteps(plain), packsAnew: true))
+        } else if precision == .bfloat16, precision.native == .float32 {
+            state = Mutex(
+                State(plain: StoredTensor(shape: plain.shape) { Factor(plain(), precision: precision).tensor }))
+        } else {
+            state = Mutex(State(plain: plain))
+        }
     }
 
     /// Runs the operation for `key`, compiling it and packing the weights if this is its first time.

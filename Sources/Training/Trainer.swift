@@ -51,7 +51,7 @@ public struct Trainer: Sendable {
         /// What the backbone's batch normalisation does. Learning ones (`.batch`) need joined batches, see ``TrainingBatch``,
         /// and groups that do not freeze them.
         public var normalization: Normalization = .frozen
-        /// Of products and convolutions; weights, gradients and all else are float32.
+        /// Of products and convolutions, float32 or bfloat16; weights, gradients and all else are float32.
         public var precision: ComputePrecision = .float32
         /// Decides which elements dropout drops.
         public var seed: UInt64 = 0

@@ -25,7 +25,7 @@ struct CalibrationImages {
         self.folder = folder
     }
 
-    /// - Throws: ``Failure`` when no photo can be read; the libraries' errors about the weights.
+    /// - Throws: ``Failure`` when no photo can be used; the libraries' errors about the weights.
     func calibration(of model: ModelFile, allowsNonfinite: Bool, _ messages: Messages) throws -> Calibration {
         let calibrator = try Calibrator(model, allowsNonfinite: allowsNonfinite)
         var seen = 0
@@ -39,7 +39,7 @@ struct CalibrationImages {
             }
         }
         guard seen > 0 else {
-            throw Failure(code: "no_images", "--calibrate: \(folder.printable): none of its photos can be read")
+            throw Failure(code: "no_images", "--calibrate: \(folder.printable): none of its photos can be used")
         }
         messages.note("calibrated on \(counted(seen, "photo"))")
         return calibrator.calibration

@@ -46,6 +46,17 @@ struct EvalCommand: RunnableCommand {
     @OptionGroup(title: "IMAGE OPTIONS") var decoding: DecodingArguments
     @OptionGroup(title: "MESSAGES") var message: MessageArguments
 
+    /// An option that says something of the network; nil when there is none.
+    fileprivate var networkOption: String? {
+        let given = [
+            ("--names", view.names != nil), ("--size", view.size != nil), ("--max-size", view.maxSize != nil),
+            ("--nms", view.nms != nil), ("--config", settings.config != nil),
+            ("--precision", settings.precision != nil),
+            ("--allow-nonfinite", settings.allowNonfinite),
+        ]
+        return given.first { $0.1 }?.0
+    }
+
     func execute() throws -> Int32 {
         try Evaluator(options: EvalOptions(self)).run()
     }
@@ -100,7 +111,11 @@ struct EvalOptions: Sendable {
         let decoding = try DecodingOptions(arguments.decoding)
         let comparison = arguments.comparison
         switch (comparison.detections, comparison.weights, comparison.images) {
-        case (let path?, nil, nil): source = .results(path: path)
+        case (let path?, nil, nil):
+            if let option = arguments.networkOption {
+                throw UsageError("eval: \(option) is for --weights, and --detections needs no network; leave it out")
+            }
+            source = .results(path: path)
         case (nil, let weights?, let folder?):
             let model = try ModelOptions(weights: weights, settings: arguments.settings, view: arguments.view)
             source = .network(model, folder: folder, decoding: decoding)

@@ -31,6 +31,28 @@ import Testing
         }
     }
 
+    /// Whole numbers are read in units of what stands beside them, by whoever reads the file.
+    @Test func wholeNumbersAndHalves() throws {
+        let path = "\(folder.path)/w8.bin"
+        let values: [Float] = [-127, 0.5, 1.5, 200, -300, .nan]
+        let tensors = TensorDictionary([
+            "weight": Tensor([2, 3], values), "weight_step": Tensor([2], [0.5, 2]), "plain": Tensor([6], values),
+            "half": Tensor([3], [1, 1 + 0x1p-8, 1 + 3 * 0x1p-8]),
+        ])
+        try SafetensorsWriter.write(tensors, to: path) {
+            ["weight": .int8, "plain": .int8, "half": .bfloat16][$0] ?? .float32
+        }
+        let file = try WeightFile.open(path)
+        #expect(try file.tensor("weight").elements == [-63.5, 0, 1, 254, -254, 0])
+        #expect(try file.stored("weight")().elements == [-63.5, 0, 1, 254, -254, 0])
+        #expect(try file.tensor("plain").elements == [-127, 0, 2, 127, -127, 0])
+        #expect(try file.tensor("half").elements == [1, 1, 1 + 0x1p-6])
+
+        let other = TensorDictionary(["weight": Tensor([2, 3], values), "weight_step": Tensor([3], repeating: 1)])
+        try SafetensorsWriter.write(other, to: path) { $0 == "weight" ? .int8 : .float32 }
+        #expect(throws: CheckpointError.self) { try WeightFile.open(path).tensor("weight") }
+    }
+
     @Test func naturalAlignmentNeedsNoPadding() throws {
         let path = "\(folder.path)/dump.safetensors"
         try SafetensorsWriter.write(source, to: path)

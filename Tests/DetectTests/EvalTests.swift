@@ -254,6 +254,9 @@ import Testing
             (["--detections", "d", "--images", "images"], "--detections takes the place of --weights and --images"),
             (["--detections", "d", "--threads", "0"], "--threads: expected 1 to 1024"),
             (["--detections", "d", "-q", "-v"], "exclude each other"),
+            (["--detections", "d", "--nms", "0.5"], "--nms is for --weights"),
+            (["--detections", "d", "--size", "480"], "--size is for --weights"),
+            (["--detections", "d", "--precision", "bf16"], "--precision is for --weights"),
             (["--weights", "w.bin", "--images", "i", "--size", "1"], "--size: expected 32 to 4096"),
             (["--weights", "w.bin", "--images", "i", "--nms", "nan"], "--nms: expected a number from 0 to 1"),
         ] as [([String], String)])

@@ -104,6 +104,22 @@ import Testing
         #expect(try scores("again.bin") == whole)
         #expect(try Command.run(["convert", "w8.bin", "-o", "f.bin", "--dtype", "f32"], in: folder).status == 0)
         #expect(try scores("f.bin") == widened)
+
+        // A training takes their values, not the whole numbers.
+        for option in ["--weights", "--backbone"] {
+            let losses = try ["w8.bin", "f.bin"].map { weights in
+                let run = try Command.run(
+                    [
+                        "train", option, weights, "--output", "run\(option)\(weights)", "--codes", "2", "--codes-size",
+                        "64-80", "--size", "64", "--augment", "none", "--epochs", "1", "--threads", "1", "--batch-size",
+                        "2", "--queries", "5", "--seed", "1",
+                    ], in: folder)
+                #expect(run.status == 0, "\(run.error)")
+                return run.error.split(separator: "\n").first { $0.contains("epoch 1/1") }?
+                    .split(separator: ",").first
+            }
+            #expect(losses[0] != nil && losses[0] == losses[1])
+        }
     }
 
     @Test(
@@ -113,7 +129,7 @@ import Testing
             (["--dtype", "bf16", "--calibrate", "photos"], 64, "--calibrate is for --dtype int8"),
             (["--dtype", "int8", "--calibrate", "none"], 2, "none"),
             (["--dtype", "int8", "--calibrate", "photos"], 2, "--calibrate: photos: expected a folder with photos"),
-            (["--dtype", "int8", "--calibrate", "bad"], 2, "--calibrate: bad: none of its photos can be read"),
+            (["--dtype", "int8", "--calibrate", "bad"], 2, "--calibrate: bad: none of its photos can be used"),
         ] as [([String], Int32, String)])
     func badCalibrations(_ arguments: [String], _ status: Int32, _ message: String) throws {
         let folder = try TemporaryFolder()
