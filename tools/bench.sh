@@ -1,5 +1,6 @@
 #!/bin/sh
-# Measures `detect` beside OpenVINO and PyTorch, in a Python environment of its own that is made once (several gigabytes).
+# Measures `detect` beside OpenVINO, ONNX Runtime and PyTorch, in a Python environment of its own that is made once (several
+# gigabytes), into Benchmarks/runs/. Options: those of benchmark_peers.py, such as --rounds 3 or --only growth.
 set -eu
 cd "$(dirname "$0")/.."
 
@@ -9,7 +10,8 @@ if [ ! -x "$environment/bin/python" ] || [ tools/requirements.txt -nt "$environm
         echo "Python with venv is needed: apt-get install python3-venv" >&2
         exit 1
     }
+    echo "installing the peers: several gigabytes, once" >&2
     "$environment/bin/pip" install --quiet --requirement tools/requirements.txt
     touch "$environment/installed"
 fi
-exec "$environment/bin/python" tools/benchmark_peers.py .build/release/detect "$@"
+exec "$environment/bin/python" tools/benchmark_peers.py "$@"

@@ -35,7 +35,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 import golden_grid_attention
-from benchmark_peers import processor
+from benchmark_processes import processor
 
 LEVELS = ((100, 167), (50, 84), (25, 42), (13, 21))  # of an 800x1333 image: strides 8, 16, 32, 64
 WIDTH, HEADS, POINTS = 256, 8, 4

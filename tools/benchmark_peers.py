@@ -1,257 +1,216 @@
-"""`detect` against OpenVINO and PyTorch: the base model on ResNet-50, one 800x1333 image, f32, in one sitting.
+"""`detect` beside OpenVINO, ONNX Runtime and PyTorch on this machine: the base model on ResNet-50, one image, in one sitting.
 
-    python tools/benchmark_peers.py .build/release/detect [--rounds 7] [--threads 2] [--json FILE]
+    python tools/benchmark_peers.py [--detect .build/release/detect] [--size 800x1333] [--rounds 7] [--threads N]
+        [--only peers|growth] [--processor SLUG] [--output DIR]
 
-Each peer lives in a process of its own and runs once a round, in turn with `detect bench`, so that all see the same machine.
-"Network" is from normalised pixels to boxes. "Whole command" is a new process from an image file to its detections:
-detect from w.bin, OpenVINO from its own converted model, PyTorch (transformers, eager) from its state dict. "Peak memory"
-is the largest resident set of that process. The weights are random; the peers' logits are compared with PyTorch's.
+`tools/bench.sh` runs it in a Python environment of its own. It writes into Benchmarks/runs/DATE-PROCESSOR, or DIR:
+table.md and results.json, everyone with the same weights and the same image (benchmark_report.py), and growth.svg and
+growth.json, detect by size of image, number of queries and threads (benchmark_growth.py).
 
-Prints a Markdown table of medians; --json also writes all figures. Close everything else first. Versions: requirements.txt.
+Each measurement is a process of its own, in turn with all the others in each round, so that all see the same machine. "Network":
+the process loads the model, runs once, and then once for the measurement; detect's is `detect bench`, whose image is noise.
+"Whole command": a new process from a JPEG to its detections; detect from w.bin, PyTorch from its state dict, the others from what
+they were exported to. Before the rounds each runs once, and its logits are compared with PyTorch's in f32. The weights are random
+(deformable_detr_reference.py).
+
+A peer that fails, at its import, its export or for want of memory, has a row that says so, and the others go on. Close everything
+else first. With --size 256x320 --rounds 1 it takes a few minutes. Prints the table; says what it does on standard error.
+Versions: requirements.txt.
 """
 
 import argparse
+import importlib.metadata
 import json
 import os
 import platform
-import resource
-import statistics
-import subprocess
-import sys
 import tempfile
 import time
 
 import numpy as np
+from safetensors import safe_open
 
-import reference_images
+import benchmark_growth
+import benchmark_report
+from benchmark_processes import (
+    DETECT_PRECISIONS, Failure, converted, log, measured, peer_command, processor, processors, slug)
+from peer_networks import PEERS, PREPARATIONS, REFERENCE
 
-HEIGHT, WIDTH = 800, 1333
-PEERS = ("pytorch", "openvino")
-
-
-# The peers, each in its own process.
-
-
-def pytorch_network(folder, threads):
-    import torch
-
-    from deformable_detr_reference import build
-
-    torch.set_num_threads(threads)
-    model = build("base", randomised=False)
-    model.load_state_dict(torch.load(os.path.join(folder, "pytorch.weights"), mmap=True))
-
-    @torch.inference_mode()
-    def network(pixels):
-        output = model(pixel_values=torch.from_numpy(pixels))
-        return output.logits.numpy(), output.pred_boxes.numpy()
-
-    return network
+PACKAGES = ("openvino", "nncf", "onnxruntime", "torch", "transformers")
 
 
-def openvino_network(folder, threads):
-    import openvino
+class Measurement:
+    """One model, one image, and the rows of the table; `folder` holds the files of all peers while it lasts."""
 
-    settings = {"INFERENCE_PRECISION_HINT": "f32", "INFERENCE_NUM_THREADS": threads, "PERFORMANCE_HINT": "LATENCY"}
-    compiled = openvino.Core().compile_model(os.path.join(folder, "openvino.xml"), "CPU", settings)
+    def __init__(self, options, folder):
+        self.options, self.folder = options, folder
+        self.versions = {"python": platform.python_version()}
+        for package in PACKAGES:
+            try:
+                self.versions[package] = importlib.metadata.version(package)
+            except importlib.metadata.PackageNotFoundError:
+                self.versions[package] = "(not installed)"
+        self.rows = {}
+        for precision in DETECT_PRECISIONS:
+            self.add(f"detect-{precision}", "detect", f"**detect {precision}**", precision)
+        for name, peer in PEERS.items():
+            self.add(name, name.partition("-")[0], peer.label.format(**self.versions), peer.precision)
 
-    def network(pixels):
-        output = compiled([pixels])
-        return output[0], output[1]
+    def add(self, name, package, label, precision):
+        self.rows[name] = {
+            "label": label, "package": package, "precision": precision, "network": [], "command": [], "network_memory": 0,
+            "command_memory": 0}
 
-    return network
+    def attempt(self, name, work):
+        """Does the work of a row that has not failed yet; what fails it, the row keeps."""
+        row = self.rows[name]
+        if "error" in row:
+            return
+        try:
+            work(row)
+        except Failure as error:
+            self.fail(name, error)
 
+    def fail(self, name, error):
+        self.rows[name].update(error=str(error), details=error.details)
+        log(f"  {name} fails: {error}")
 
-def serve(peer, folder, threads):
-    """A peer's process: each line on standard input asks for one run; the answer is its seconds and the peak memory."""
-    network = {"pytorch": pytorch_network, "openvino": openvino_network}[peer](folder, threads)
-    pixels = np.load(os.path.join(folder, "pixels.npy"))
-    logits, _ = network(pixels)
-    np.save(os.path.join(folder, f"{peer}.npy"), logits)
-    for _ in sys.stdin:
-        start = time.perf_counter()
-        network(pixels)
-        seconds = time.perf_counter() - start
-        print(json.dumps([seconds, 1024 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss]), flush=True)
+    # What a row is measured by.
 
+    def command(self, name, logits=None):
+        """A row's command line from the photo to its detections; logits: the file where it leaves them."""
+        options, row = self.options, self.rows[name]
+        if row["package"] != "detect":
+            keep = ["--logits", logits] if logits else []
+            return peer_command("command", name, "--folder", self.folder, "--threads", options.threads, *keep)
+        keep = ["--dump", logits] if logits else []
+        low, high = sorted(options.size)
+        return [
+            options.detect, os.path.join(self.folder, "photo.jpg"), "--weights", self.weights(row),
+            "--threads", str(options.threads), "--size", str(low), "--max-size", str(high), "--no-images", "--format", "json",
+            *keep]
 
-def run_once(peer, folder, threads):
-    """The whole command: from the photo to the boxes above 0.5, in pixels."""
-    network = {"pytorch": pytorch_network, "openvino": openvino_network}[peer](folder, threads)
-    image = reference_images.load(os.path.join(folder, "photo.jpg"))
-    logits, boxes = network(reference_images.preprocess(image))
-    scores = 1 / (1 + np.exp(-logits[0]))
-    best = np.argsort(-scores.ravel())[:100]
-    best = best[scores.ravel()[best] > 0.5]
-    scale = np.array([image.width, image.height] * 2)
-    print(json.dumps([[int(index % scores.shape[1]), (boxes[0, index // scores.shape[1]] * scale).tolist()] for index in best]))
+    def weights(self, row):
+        """The file of a row of detect's."""
+        return os.path.join(self.folder, f"{row['precision']}.bin")
 
+    def network(self, name):
+        """(seconds, peak memory in bytes) of a row's network alone."""
+        options, row = self.options, self.rows[name]
+        if row["package"] != "detect":
+            _, _, output = measured(peer_command("network", name, "--folder", self.folder, "--threads", options.threads))
+            return json.loads(output)
+        _, _, output = measured(
+            benchmark_growth.bench(options.detect, self.weights(row), row["precision"], options.size, options.threads))
+        bench = json.loads(output)
+        row["bench"] = bench
+        self.versions |= bench["versions"]
+        return bench["median_ms"]["network"] / 1000, bench["peak_memory_bytes"]
 
-# The measurement.
+    # The course.
 
+    def prepare(self):
+        """The files of all rows. Without inputs and weights there is nothing to measure; any other failure is its row's."""
+        failures = {}
+        size = "{}x{}".format(*self.options.size)
+        for name in PREPARATIONS:
+            log(f"preparing {name}")
+            try:
+                measured(peer_command("prepare", name, "--folder", self.folder, "--size", size))
+            except Failure as error:
+                if name in ("inputs", "weights"):
+                    raise SystemExit(f"cannot prepare {name}: {error}\n{error.details}") from error
+                failures[name] = error
+        checkpoint = os.path.join(self.folder, "checkpoint.pth")
+        for precision in DETECT_PRECISIONS:
+            self.attempt(
+                f"detect-{precision}", lambda row: converted(self.options.detect, self.folder, checkpoint, row["precision"]))
+        for name, peer in PEERS.items():
+            missing = [need for need in peer.needs if need in failures]
+            if missing:
+                self.fail(name, failures[missing[0]])
 
-def prepare(folder, detect):
-    """The photo, its pixels, and the same weights for everyone. Returns the versions."""
-    script = f"""
-import os, torch, openvino, transformers
-from deformable_detr_reference import build
-from checkpoint_forms import save
-class Network(torch.nn.Module):
-    def __init__(self, model):
-        super().__init__()
-        self.model = model
-    def forward(self, pixels):
-        output = self.model(pixel_values=pixels)
-        return output.logits, output.pred_boxes
-model = build("base", seed=1)
-torch.save(model.state_dict(), os.path.join({folder!r}, "pytorch.weights"))
-save(model, "official-zip", {folder!r})
-shape = [1, 3, {HEIGHT}, {WIDTH}]
-converted = openvino.convert_model(Network(model).eval(), example_input=torch.zeros(shape), input=shape)
-openvino.save_model(converted, os.path.join({folder!r}, "openvino.xml"), compress_to_fp16=False)
-print(torch.__version__, transformers.__version__, openvino.__version__)
-"""
-    from PIL import Image
+    def compare(self):
+        """Runs each row's command once, which also warms the system's caches, and compares its logits with the reference's."""
+        def logits(name):
+            log(f"comparing {name}")
+            path = os.path.join(self.folder, f"{name}.npy")
+            measured(self.command(name, path))
+            if self.rows[name]["package"] != "detect":
+                return np.load(path)
+            with safe_open(path, "numpy") as file:
+                return file.get_tensor("logits")
 
-    generator = np.random.default_rng(0)
-    coarse = Image.fromarray(generator.integers(0, 256, (25, 42, 3), np.uint8))
-    coarse.resize((WIDTH, HEIGHT), Image.Resampling.BICUBIC).save(os.path.join(folder, "photo.jpg"), quality=90)
-    pixels = reference_images.preprocess(reference_images.load(os.path.join(folder, "photo.jpg")))
-    assert pixels.shape == (1, 3, HEIGHT, WIDTH), pixels.shape
-    np.save(os.path.join(folder, "pixels.npy"), pixels)
-    output = subprocess.run(
-        [sys.executable, "-W", "ignore", "-c", script], cwd=os.path.dirname(os.path.abspath(__file__)),
-        check=True, stdout=subprocess.PIPE, text=True).stdout
-    torch_version, transformers_version, openvino_version = output.splitlines()[-1].split(" ")
-    if detect:
-        subprocess.run(
-            [detect, "convert", os.path.join(folder, "checkpoint.pth"), "--output", os.path.join(folder, "w.bin")], check=True)
-    return {"torch": torch_version, "transformers": transformers_version, "openvino": openvino_version,
-            "python": platform.python_version()}
+        reference = []
+        self.attempt(REFERENCE, lambda row: reference.append(logits(REFERENCE)))
 
+        def difference(name, row):
+            values = logits(name) if name != REFERENCE else reference[0]
+            if reference:
+                row["logits_difference"] = float(np.abs(values - reference[0]).max() / np.abs(reference[0]).max())
 
-def measured(command):
-    """(seconds, peak memory in bytes, standard output) of a new process."""
-    with tempfile.TemporaryFile() as output:
-        start = time.perf_counter()
-        process = subprocess.Popen(command, stdout=output, stderr=subprocess.DEVNULL)
-        _, status, usage = os.wait4(process.pid, 0)
-        seconds = time.perf_counter() - start
-        process.returncode = os.waitstatus_to_exitcode(status)
-        if process.returncode != 0:
-            raise SystemExit(f"{' '.join(command)} ended with {process.returncode}")
-        output.seek(0)
-        return seconds, 1024 * usage.ru_maxrss, output.read().decode()
+        for name in self.rows:
+            self.attempt(name, lambda row: difference(name, row))
 
+    def round(self):
+        """Each row's network in turn, then each row's whole command."""
+        def network(name, row):
+            seconds, memory = self.network(name)
+            row["network"].append(seconds)
+            row["network_memory"] = max(row["network_memory"], memory)
+            log(f"  {name}: network {seconds:.3f} s, {memory / 1e9:.2f} GB")
 
-def processor():
-    with open("/proc/cpuinfo") as file:
-        for line in file:
-            if line.startswith("model name"):
-                return line.split(":", 1)[1].strip()
-    return platform.processor() or platform.machine()
+        def command(name, row):
+            seconds, memory, _ = measured(self.command(name))
+            row["command"].append(seconds)
+            row["command_memory"] = max(row["command_memory"], memory)
+            log(f"  {name}: command {seconds:.3f} s, {memory / 1e9:.2f} GB")
 
+        for name in self.rows:
+            self.attempt(name, lambda row: network(name, row))
+        for name in self.rows:
+            self.attempt(name, lambda row: command(name, row))
 
-def measure(options, folder):
-    threads = options.threads
-    versions = prepare(folder, options.detect)
-    script = [sys.executable, "-W", "ignore", os.path.abspath(__file__)]
-    arguments = ["--folder", folder, "--threads", str(threads)]
-    servers = {
-        peer: subprocess.Popen(
-            [*script, "--serve", peer, *arguments], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
-            text=True) for peer in PEERS}
-    names = [*PEERS, "detect"] if options.detect else list(PEERS)
-    results = {name: {"network": [], "network_memory": 0, "command": [], "command_memory": 0} for name in names}
-    weights = ["--weights", os.path.join(folder, "w.bin"), "--threads", str(threads)]
-    bench = {}
-    for round_number in range(options.rounds + 1):  # the first warms up
-        for name in names:
-            if name == "detect":
-                _, memory, output = measured(
-                    [options.detect, "bench", *weights, "--size", f"{HEIGHT}x{WIDTH}", "--precision", "f32", "--json"])
-                bench = json.loads(output)
-                seconds = bench["median_ms"]["network"] / 1000
-                memory = bench["peak_memory_bytes"]
-            else:
-                print("run", file=servers[name].stdin, flush=True)
-                seconds, memory = json.loads(servers[name].stdout.readline())
-            if round_number:
-                results[name]["network"].append(seconds)
-            results[name]["network_memory"] = max(results[name]["network_memory"], memory)
-            time.sleep(0.3)  # a pool's threads spin for a moment after their work
-    for server in servers.values():
-        server.stdin.close()
-        server.wait()
-    photo = os.path.join(folder, "photo.jpg")
-    for round_number in range(options.rounds + 1):
-        for name in names:
-            command = [options.detect, photo, *weights, "--no-images", "--format", "json"] if name == "detect" else [
-                *script, "--once", name, *arguments]
-            seconds, memory, _ = measured(command)
-            if round_number:
-                results[name]["command"].append(seconds)
-            results[name]["command_memory"] = max(results[name]["command_memory"], memory)
-    reference = np.load(os.path.join(folder, "pytorch.npy"))
-    for name in names:
-        if name == "detect":
-            from safetensors.numpy import load_file
-
-            dump = os.path.join(folder, "dump.safetensors")
-            measured([options.detect, photo, *weights, "--no-images", "--dump", dump])
-            logits = load_file(dump)["logits"]
-        else:
-            logits = np.load(os.path.join(folder, f"{name}.npy"))
-        results[name]["logits_difference"] = float(np.abs(logits - reference).max() / np.abs(reference).max())
-    return {
-        "model": "base, ResNet-50", "size": [HEIGHT, WIDTH], "precision": "f32", "threads": threads, "rounds": options.rounds,
-        "processor": processor(), "versions": versions, "detect_bench": bench, "load_average": os.getloadavg(),
-        "results": results}
-
-
-def table(report):
-    versions, results = report["versions"], report["results"]
-    labels = {
-        "pytorch": f"PyTorch {versions['torch']} eager, transformers {versions['transformers']}",
-        "openvino": f"OpenVINO {versions['openvino'].split('-')[0]}", "detect": "detect"}
-    fastest = min(statistics.median(result["network"]) for result in results.values())
-    lines = [
-        f"{report['model']}, {HEIGHT}x{WIDTH}, {report['precision']}, {report['threads']} threads, {report['processor']};"
-        f" medians of {report['rounds']} rounds", "",
-        "| | network | of the fastest | whole command | peak memory, network | peak memory, command | logits differ |",
-        "|---|---|---|---|---|---|---|"]
-    for name, result in results.items():
-        network, command = (statistics.median(result[key]) for key in ("network", "command"))
-        lines.append(
-            f"| {labels[name]} | {network:.2f} s | {network / fastest:.2f} | {command:.2f} s |"
-            f" {result['network_memory'] / 1e9:.2f} GB | {result['command_memory'] / 1e9:.2f} GB |"
-            f" {result['logits_difference']:.1e} |")
-    return "\n".join(lines)
+    def run(self, output):
+        options = self.options
+        report = {
+            "date": time.strftime("%Y-%m-%d"), "model": "base, ResNet-50, 300 queries", "size": options.size,
+            "threads": options.threads, "processors": processors(), "processor": processor(), "versions": self.versions,
+            "load_average_before": os.getloadavg(), "rounds_done": 0, "rows": self.rows}
+        self.prepare()
+        self.compare()
+        for number in range(1, options.rounds + 1):
+            log(f"round {number} of {options.rounds}")
+            self.round()
+            report |= {"rounds_done": number, "load_average_after": os.getloadavg()}
+            benchmark_report.write(report, output)
+        print(benchmark_report.table(report))
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("detect", nargs="?", help="the built command; without it only the peers are measured")
+    parser.add_argument("--detect", default=".build/release/detect", help="the built command")
+    parser.add_argument("--size", default="800x1333", help="HxW of the image; growth goes from 0.4 to 2.5 times its sides")
     parser.add_argument("--rounds", type=int, default=7)
-    parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument("--json", help="file for all figures")
-    parser.add_argument("--serve", choices=PEERS, help=argparse.SUPPRESS)
-    parser.add_argument("--once", choices=PEERS, help=argparse.SUPPRESS)
-    parser.add_argument("--folder", help=argparse.SUPPRESS)
+    parser.add_argument("--threads", type=int, default=processors(), help="all processors unless told")
+    parser.add_argument("--only", choices=("peers", "growth"))
+    parser.add_argument("--processor", default=slug(processor()), help="the processor in the folder's name; here: %(default)s")
+    parser.add_argument("--output", help="the folder, in place of Benchmarks/runs/DATE-PROCESSOR")
     options = parser.parse_args()
-    os.environ["OMP_NUM_THREADS"] = str(options.threads)
-    if options.serve:
-        serve(options.serve, options.folder, options.threads)
-    elif options.once:
-        run_once(options.once, options.folder, options.threads)
-    else:
-        options.detect = os.path.abspath(options.detect) if options.detect else None
-        with tempfile.TemporaryDirectory() as folder:
-            report = measure(options, folder)
-        print(table(report))
-        if options.json:
-            with open(options.json, "w") as file:
-                json.dump(report, file, indent=2)
+    options.size = tuple(map(int, options.size.split("x")))
+    options.detect = os.path.abspath(options.detect)
+    if not os.access(options.detect, os.X_OK):
+        raise SystemExit(f"{options.detect} is missing: run make build")
+    root = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+    default = os.path.join(root, "Benchmarks", "runs", f"{time.strftime('%Y-%m-%d')}-{options.processor}")
+    output = os.path.abspath(options.output or default)
+    os.makedirs(output, exist_ok=True)
+    with tempfile.TemporaryDirectory() as folder:
+        if options.only != "growth":
+            Measurement(options, folder).run(output)
+    with tempfile.TemporaryDirectory() as folder:
+        if options.only != "peers":
+            benchmark_growth.run(options, folder, output)
+    log(f"wrote {output}")
 
 
 if __name__ == "__main__":

@@ -36,7 +36,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from benchmark_attention import answer, memory
-from benchmark_peers import processor
+from benchmark_processes import processor
 from checkpoint_forms import official_state
 from deformable_detr_reference import build, smooth_noise
 
