@@ -32,7 +32,8 @@ format:
 lint:
 	swift format lint --recursive --parallel --strict Package.swift Sources Tests
 
-# Compares with PyTorch and OpenVINO on this machine, in an environment of its own; minutes, and gigabytes of downloads.
+# Compares with OpenVINO, ONNX Runtime and PyTorch on this machine, in an environment of its own, and writes a folder of
+# Benchmarks/runs; half an hour, and gigabytes of downloads. `tools/bench.sh --rounds 3` is shorter.
 bench: build
 	tools/bench.sh
 

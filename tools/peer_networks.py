@@ -2,8 +2,8 @@
 
     python tools/peer_networks.py prepare inputs|weights|openvino|openvino-int8|onnxruntime --folder FOLDER [--size 800x1333]
         [--queries 300]
-    python tools/peer_networks.py network PEER --folder FOLDER --threads N [--runs 1]
-    python tools/peer_networks.py command PEER --folder FOLDER --threads N [--logits FILE]
+    python tools/peer_networks.py network PEER --folder FOLDER [--threads N] [--runs 1]
+    python tools/peer_networks.py command PEER --folder FOLDER [--threads N] [--logits FILE]
 
 `prepare` makes files in FOLDER: `inputs` the photo, its pixels and the photos for calibration, `weights` the base model with
 random parameters, the others their peer's model from it. `network` prints the median seconds of --runs runs from normalised
@@ -25,6 +25,7 @@ import time
 import numpy as np
 
 import reference_images
+from benchmark_processes import processors
 
 CALIBRATION_PHOTOS = 4
 
@@ -238,7 +239,7 @@ def main():
     parser.add_argument("--folder", required=True)
     parser.add_argument("--size", default="800x1333", help="HxW of the photo, in pixels")
     parser.add_argument("--queries", type=int, default=300)
-    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--threads", type=int, default=processors())
     parser.add_argument("--runs", type=int, default=1)
     parser.add_argument("--logits")
     options = parser.parse_args()
