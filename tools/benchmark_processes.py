@@ -17,7 +17,7 @@ import time
 DETECT_PRECISIONS = {
     "f32": ["--dtype", "f32"],
     "bf16": ["--dtype", "bf16"],
-    # To add int8: "int8": ["--dtype", "int8", "--calibrate", "FOLDER/calibration"],
+    "int8": ["--dtype", "int8", "--calibrate", "FOLDER/calibration"],
 }
 
 
