@@ -46,6 +46,19 @@ typedef struct {
     float *output;
 } pending_gather;
 
+/// Samples of a head, its channels, and how these lie in memory.
+typedef struct {
+    int64_t samples, width;
+    deformable_sampling_format format;
+} head_shape;
+
+INLINE int is_same(const head_shape *one, const head_shape *other) {
+    return one->samples == other->samples && one->width == other->width && one->format == other->format;
+}
+
+/// How many heads are listed before the first of them is summed.
+enum { listed_ahead = 4 };
+
 /// Sixteen locations in pixels; a pixel's centre has whole coordinates.
 typedef struct {
     vector x, y;
@@ -150,31 +163,49 @@ INLINE void locate(const deformable_sampling_source *source, const deformable_sa
 
 /// Lists the pixels around all samples of a head and asks for their channels, which are rarely in the nearest cache.
 INLINE void list_all_pixels(const deformable_sampling_source *source, const deformable_sampling_queries *queries,
-                            const sample_levels *levels, int64_t query, int64_t head, pending_gather *pending) {
-    const int64_t samples = source->levels * source->points;
+                            const sample_levels *levels, int64_t query, int64_t head, const head_shape *shape,
+                            pending_gather *pending) {
     float attention[padded_samples];
-    attention_weights(queries->projections + logits_start(source, query, head), samples, attention);
-    const int64_t size = element_size(source->format);
-    pending->value = (const char *)source->value + head * source->head_stride * size;
-    for (int64_t sample = 0; sample < samples; sample += lanes) {
+    attention_weights(queries->projections + logits_start(source, query, head), shape->samples, attention);
+    const int64_t size = element_size(shape->format);
+    const char *value = (const char *)source->value + head * source->head_stride * size;
+    for (int64_t sample = 0; sample < shape->samples; sample += lanes) {
         locations at;
         locate(source, queries, levels, query, head, sample, &at);
         const vector weights = CONSTANT_VECTOR(attention + sample);
         list_pixels(levels, sample, &at, &weights, (int32_t)source->pixel_stride, pending);
     }
     for (int pixel = 0; pixel < 4; pixel++)
-        for (int64_t sample = 0; sample < samples; sample++)
-            ask_for_bytes((const char *)pending->value + pending->offsets[pixel][sample] * size, source->head_width * size);
+        for (int64_t sample = 0; sample < shape->samples; sample++)
+            ask_for_bytes(value + pending->offsets[pixel][sample] * size, shape->width * size);
+    pending->value = value;
 }
 
-/// Sixteen channels from an element on.
-INLINE void load(const void *value, int64_t element, deformable_sampling_format format, vector *channels) {
-    typedef uint16_t halves __attribute__((vector_size(32), aligned(2), may_alias));
-    typedef uint32_t words __attribute__((vector_size(64), aligned(4), may_alias));
-    if (format == deformable_sampling_bfloat16)
-        *channels = (vector)(__builtin_convertvector(*(const halves *)((const uint16_t *)value + element), words) << 16);
-    else
-        *channels = CONSTANT_VECTOR((const float *)value + element);
+/// Thirty-two channels from an element on, in the two halves of each pair's sums: neighbours for bfloat16, whose second number of a
+/// pair is a float once the first is masked out, and vectors apart for float32.
+INLINE void load_pair(const void *value, int64_t element, deformable_sampling_format format, vector *first, vector *second) {
+    typedef uint32_t words __attribute__((vector_size(64), aligned(2), may_alias));
+    if (format == deformable_sampling_bfloat16) {
+        const words both = *(const words *)((const uint16_t *)value + element);
+        *first = (vector)(both << 16);
+        *second = (vector)(both & 0xffff0000u);
+    } else {
+        *first = CONSTANT_VECTOR((const float *)value + element);
+        *second = CONSTANT_VECTOR((const float *)value + element + lanes);
+    }
+}
+
+/// Writes what `load_pair` has taken apart.
+INLINE void store_pair(const vector *first, const vector *second, deformable_sampling_format format, float *output) {
+    if (format == deformable_sampling_bfloat16) {
+        VECTOR(output) =
+            __builtin_shufflevector(*first, *second, 0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23);
+        VECTOR(output + lanes) =
+            __builtin_shufflevector(*first, *second, 8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15, 31);
+    } else {
+        VECTOR(output) = *first;
+        VECTOR(output + lanes) = *second;
+    }
 }
 
 INLINE float load_one(const void *value, int64_t element, deformable_sampling_format format) {
@@ -185,83 +216,80 @@ INLINE float load_one(const void *value, int64_t element, deformable_sampling_fo
     return channel;
 }
 
-/// The weighted sum of the listed pixels, `width` channels each.
-INLINE void gather(const pending_gather *pending, int64_t samples, int64_t width, deformable_sampling_format format) {
+/// The weighted sum of the listed pixels.
+INLINE void gather(const pending_gather *pending, const head_shape *shape) {
     const void *value = pending->value;
     float *output = pending->output;
+    const int64_t samples = shape->samples, width = shape->width;
     int64_t channel = 0;
     for (; channel + 2 * lanes <= width; channel += 2 * lanes) {
-        // Two sums each, so that an addition need not wait for the one before it.
-        vector low[2] = {{0}, {0}}, high[2] = {{0}, {0}};
+        // A sum for each pixel, so that additions need not wait for each other.
+        vector first_sums[4] = {{0}, {0}, {0}, {0}}, second_sums[4] = {{0}, {0}, {0}, {0}};
         for (int64_t sample = 0; sample < samples; sample++) {
             for (int pixel = 0; pixel < 4; pixel++) {
-                const int64_t element = pending->offsets[pixel][sample] + channel;
                 const float weight = pending->weights[pixel][sample];
                 vector first, second;
-                load(value, element, format, &first);
-                load(value, element + lanes, format, &second);
-                low[pixel % 2] += first * weight;
-                high[pixel % 2] += second * weight;
+                load_pair(value, pending->offsets[pixel][sample] + channel, shape->format, &first, &second);
+                first_sums[pixel] += first * weight;
+                second_sums[pixel] += second * weight;
             }
         }
-        VECTOR(output + channel) = low[0] + low[1];
-        VECTOR(output + channel + lanes) = high[0] + high[1];
-    }
-    for (; channel + lanes <= width; channel += lanes) {
-        vector sums[4] = {{0}, {0}, {0}, {0}};
-        for (int64_t sample = 0; sample < samples; sample++) {
-            for (int pixel = 0; pixel < 4; pixel++) {
-                vector channels;
-                load(value, pending->offsets[pixel][sample] + channel, format, &channels);
-                sums[pixel] += channels * pending->weights[pixel][sample];
-            }
-        }
-        VECTOR(output + channel) = (sums[0] + sums[1]) + (sums[2] + sums[3]);
+        const vector first = (first_sums[0] + first_sums[1]) + (first_sums[2] + first_sums[3]);
+        const vector second = (second_sums[0] + second_sums[1]) + (second_sums[2] + second_sums[3]);
+        store_pair(&first, &second, shape->format, output + channel);
     }
     for (; channel < width; channel++) {
         float sum = 0;
         for (int64_t sample = 0; sample < samples; sample++)
             for (int pixel = 0; pixel < 4; pixel++)
-                sum += load_one(value, pending->offsets[pixel][sample] + channel, format) * pending->weights[pixel][sample];
+                sum += load_one(value, pending->offsets[pixel][sample] + channel, shape->format) *
+                       pending->weights[pixel][sample];
         output[channel] = sum;
     }
 }
 
-/// The forward for one format of the value, which the compiler is to know.
+/// The forward for heads of one shape, which the compiler may know.
 INLINE void forward(const deformable_sampling_source *source, const deformable_sampling_queries *queries,
-                    deformable_sampling_format format, float *output) {
-    const int64_t heads = source->heads, head_width = source->head_width, samples = source->levels * source->points;
+                    const head_shape *shape, float *output) {
+    const int64_t heads = source->heads, count = queries->count, all = heads * count;
     const int is_apart = has_heads_apart(source);
     sample_levels levels;
     describe_levels(source, &levels);
-    // While one head's channels are on their way from memory, the head before it is summed.
-    pending_gather pending[2];
-    int current = 0, waiting = 0;
-    for (int64_t outer = 0; outer < (is_apart ? heads : queries->count); outer++) {
-        for (int64_t inner = 0; inner < (is_apart ? queries->count : heads); inner++) {
-            const int64_t head = is_apart ? outer : inner, query = is_apart ? inner : outer;
-            if (is_apart && query + queries_ahead < queries->count)
-                ask_for_query(source, queries->projections, query + queries_ahead, head);
-            list_all_pixels(source, queries, &levels, query, head, &pending[current]);
-            pending[current].output = output + (query * heads + head) * head_width;
-            current = !current;
-            if (waiting) gather(&pending[current], samples, head_width, format);
-            waiting = 1;
-        }
+    // While one head's channels are on their way from memory, the heads before it are summed.
+    pending_gather pending[listed_ahead];
+    for (int64_t item = 0; item < all + listed_ahead; item++) {
+        if (item >= listed_ahead) gather(&pending[item % listed_ahead], shape);
+        if (item >= all) continue;
+        const int64_t head = is_apart ? item / count : item % heads, query = is_apart ? item % count : item / heads;
+        if (is_apart && query + queries_ahead < count)
+            ask_for_query(source, queries->projections, query + queries_ahead, head);
+        list_all_pixels(source, queries, &levels, query, head, shape, &pending[item % listed_ahead]);
+        pending[item % listed_ahead].output = output + (query * heads + head) * shape->width;
     }
-    if (waiting) gather(&pending[!current], samples, head_width, format);
 }
 
 DISPATCHED void deformable_sampling_forward(const deformable_sampling_source *source,
                                             const deformable_sampling_queries *queries, float *output) {
-    if (source->format == deformable_sampling_bfloat16) forward(source, queries, deformable_sampling_bfloat16, output);
-    else forward(source, queries, deformable_sampling_float32, output);
+    const head_shape shape = {source->levels * source->points, source->head_width, source->format};
+    // The published models': loops of known length are a third of the time faster.
+    const head_shape usual = {16, 32, deformable_sampling_float32}, usual_halves = {16, 32, deformable_sampling_bfloat16};
+    if (is_same(&shape, &usual)) forward(source, queries, &usual, output);
+    else if (is_same(&shape, &usual_halves)) forward(source, queries, &usual_halves, output);
+    else forward(source, queries, &shape, output);
 }
 
-void deformable_sampling_reorder(int64_t heads, int64_t head_size, int64_t first, int64_t end, const void *from,
-                                 int64_t from_head, int64_t from_pixel, void *to, int64_t to_head, int64_t to_pixel) {
-    for (int64_t pixel = first; pixel < end; pixel++)
-        for (int64_t head = 0; head < heads; head++)
-            memcpy((char *)to + head * to_head + pixel * to_pixel,
-                   (const char *)from + head * from_head + pixel * from_pixel, (size_t)head_size);
+/// Copies of a length that the compiler may know.
+INLINE void reorder(int64_t heads, int64_t head_size, int64_t first, int64_t end, const char *from, int64_t from_head,
+                    int64_t from_pixel, char *to, int64_t to_head, int64_t to_pixel) {
+    for (int64_t head = 0; head < heads; head++)
+        for (int64_t pixel = first; pixel < end; pixel++)
+            memcpy(to + head * to_head + pixel * to_pixel, from + head * from_head + pixel * from_pixel, (size_t)head_size);
+}
+
+DISPATCHED void deformable_sampling_reorder(int64_t heads, int64_t head_size, int64_t first, int64_t end, const void *from,
+                                            int64_t from_head, int64_t from_pixel, void *to, int64_t to_head,
+                                            int64_t to_pixel) {
+    if (head_size == 64) reorder(heads, 64, first, end, from, from_head, from_pixel, to, to_head, to_pixel);
+    else if (head_size == 128) reorder(heads, 128, first, end, from, from_head, from_pixel, to, to_head, to_pixel);
+    else reorder(heads, head_size, first, end, from, from_head, from_pixel, to, to_head, to_pixel);
 }

@@ -19,17 +19,18 @@ INLINE void attention_weights(const float *logits, int64_t count, float *weights
     const int64_t padded = padded_to_lanes(count);
     for (int64_t index = 0; index < count; index++) weights[index] = logits[index];
     for (int64_t index = count; index < padded; index++) weights[index] = -__builtin_inff();
-    vector largest_lanes = CONSTANT_VECTOR(weights);
-    for (int64_t index = lanes; index < padded; index += lanes)
-        largest_lanes = __builtin_elementwise_max(largest_lanes, CONSTANT_VECTOR(weights + index));
-    const float largest = __builtin_reduce_max(largest_lanes);
-    vector sums = {0};
+    vector largest = CONSTANT_VECTOR(weights);
+    for (int64_t index = lanes; index < padded; index += lanes) keep_larger_lanes(&largest, &CONSTANT_VECTOR(weights + index));
+    spread_largest_lane(&largest);
+    vector sum = {0};
     for (int64_t index = 0; index < padded; index += lanes) {
-        for (int64_t lane = 0; lane < lanes; lane++) weights[index + lane] = exponential(weights[index + lane] - largest);
-        sums += CONSTANT_VECTOR(weights + index);
+        VECTOR(weights + index) -= largest;
+        for (int64_t lane = 0; lane < lanes; lane++) weights[index + lane] = exponential(weights[index + lane]);
+        sum += CONSTANT_VECTOR(weights + index);
     }
-    const float scale = 1.0f / sum_of_lanes(&sums);
-    for (int64_t index = 0; index < padded; index++) weights[index] *= scale;
+    spread_sum_of_lanes(&sum);
+    const vector scale = 1.0f / sum;
+    for (int64_t index = 0; index < padded; index += lanes) VECTOR(weights + index) *= scale;
 }
 
 /// Whether a head's pixels lie together, so that its queries come one after the other.

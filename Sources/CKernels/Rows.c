@@ -41,18 +41,51 @@ INLINE float sum_of_squared_differences(const float *data, int64_t width, float 
     return total;
 }
 
+/// The norm of up to four rows at once, whose sums need not wait for each other; in the same order for any number of them.
+INLINE void normalize(int rows, int64_t width, const float *input, const float *gain, const float *bias, float epsilon,
+                      float *output) {
+    const int64_t end = width - width % lanes;
+    vector partial[4] = {{0}, {0}, {0}, {0}}, squares[4] = {{0}, {0}, {0}, {0}};
+    float means[4], scales[4];
+    for (int64_t index = 0; index < end; index += lanes)
+        for (int row = 0; row < rows; row++) partial[row] += CONSTANT_VECTOR(input + row * width + index);
+    sums_of_lanes(partial, means);
+    for (int row = 0; row < rows; row++) {
+        for (int64_t index = end; index < width; index++) means[row] += input[row * width + index];
+        means[row] /= (float)width;
+    }
+    for (int64_t index = 0; index < end; index += lanes) {
+        for (int row = 0; row < rows; row++) {
+            const vector difference = CONSTANT_VECTOR(input + row * width + index) - means[row];
+            squares[row] += difference * difference;
+        }
+    }
+    sums_of_lanes(squares, scales);
+    for (int row = 0; row < rows; row++) {
+        for (int64_t index = end; index < width; index++) {
+            const float difference = input[row * width + index] - means[row];
+            scales[row] += difference * difference;
+        }
+        scales[row] = 1.0f / sqrtf(scales[row] / (float)width + epsilon);
+    }
+    for (int64_t index = 0; index < end; index += lanes) {
+        const vector slope = CONSTANT_VECTOR(gain + index), shift = CONSTANT_VECTOR(bias + index);
+        for (int row = 0; row < rows; row++)
+            VECTOR(output + row * width + index) =
+                (CONSTANT_VECTOR(input + row * width + index) - means[row]) * scales[row] * slope + shift;
+    }
+    for (int row = 0; row < rows; row++)
+        for (int64_t index = end; index < width; index++)
+            output[row * width + index] = (input[row * width + index] - means[row]) * scales[row] * gain[index] + bias[index];
+}
+
 DISPATCHED void rows_layer_norm(int64_t rows, int64_t width, const float *input, const float *gain, const float *bias,
                                 float epsilon, float *output, const float *position, float *output_with_position) {
-    for (int64_t row = 0; row < rows; row++) {
-        const float *source = input + row * width;
-        float *target = output + row * width;
-        const float mean = sum(source, width) / (float)width;
-        const float variance = sum_of_squared_differences(source, width, mean) / (float)width;
-        const float scale = 1.0f / sqrtf(variance + epsilon);
-        for (int64_t index = 0; index < width; index++)
-            target[index] = (source[index] - mean) * scale * gain[index] + bias[index];
-        if (position) rows_add(width, target, position + row * width, output_with_position + row * width);
-    }
+    int64_t row = 0;
+    for (; row + 4 <= rows; row += 4)
+        normalize(4, width, input + row * width, gain, bias, epsilon, output + row * width);
+    for (; row < rows; row++) normalize(1, width, input + row * width, gain, bias, epsilon, output + row * width);
+    if (position) rows_add(rows * width, output, position, output_with_position);
 }
 
 DISPATCHED void rows_layer_norm_gradient(int64_t rows, int64_t width, const float *input, const float *gain, float epsilon,

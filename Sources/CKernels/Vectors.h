@@ -52,6 +52,39 @@ INLINE void sums_of_lanes(const vector values[4], float sums[4]) {
     for (int index = 0; index < 4; index++) sums[index] = whole[4 * index];
 }
 
+/// A vector with its lanes so many places on, round the end.
+#define ROTATED_8(value) __builtin_shufflevector(value, value, 8, 9, 10, 11, 12, 13, 14, 15, 0, 1, 2, 3, 4, 5, 6, 7)
+#define ROTATED_4(value) __builtin_shufflevector(value, value, 4, 5, 6, 7, 0, 1, 2, 3, 12, 13, 14, 15, 8, 9, 10, 11)
+#define ROTATED_2(value) __builtin_shufflevector(value, value, 2, 3, 0, 1, 6, 7, 4, 5, 10, 11, 8, 9, 14, 15, 12, 13)
+#define ROTATED_1(value) __builtin_shufflevector(value, value, 1, 0, 3, 2, 5, 4, 7, 6, 9, 8, 11, 10, 13, 12, 15, 14)
+
+/// Puts the sum of a vector's lanes into each of them.
+INLINE void spread_sum_of_lanes(vector *value) {
+    *value += ROTATED_8(*value);
+    *value += ROTATED_4(*value);
+    *value += ROTATED_2(*value);
+    *value += ROTATED_1(*value);
+}
+
+/// The larger of each lane; of a NaN, either.
+INLINE void keep_larger_lanes(vector *target, const vector *other) {
+    typedef int32_t choices __attribute__((vector_size(64), aligned(4), may_alias));
+    const choices is_larger = *target > *other;
+    *target = (vector)(((choices)*target & is_larger) | ((choices)*other & ~is_larger));
+}
+
+/// Puts the largest of a vector's lanes into each of them.
+INLINE void spread_largest_lane(vector *value) {
+    vector other = ROTATED_8(*value);
+    keep_larger_lanes(value, &other);
+    other = ROTATED_4(*value);
+    keep_larger_lanes(value, &other);
+    other = ROTATED_2(*value);
+    keep_larger_lanes(value, &other);
+    other = ROTATED_1(*value);
+    keep_larger_lanes(value, &other);
+}
+
 /// e^x within 2 units in the last place for x <= 0; 0 below -87.3. NaN stays NaN.
 ///
 /// - Source: range reduction by ln 2 in two parts (Cody and Waite), polynomial of S. Moshier's Cephes `expf`.
