@@ -23,24 +23,22 @@ extension Configuration {
         }
 
         /// Whether a model in int8 multiplies it as whole numbers: convolutions but the first, and what every location of the encoder
-        /// and its memory passes, but for what says where to look.
+        /// and its memory passes.
         public var isWhole: Bool {
             guard isFactor, name != "backbone.0.body.conv1.weight" else { return false }
             let parts = name.split(separator: ".")
             guard parts[0] == "transformer", parts.count > 2 else { return true }
-            let layer = parts[parts.count - 2]
             return parts[1] == "encoder"
-                ? !["sampling_offsets", "attention_weights"].contains(layer)
-                : ["value_proj", "output_proj"].contains(layer) && name.contains(".cross_attn.")
+                || ["value_proj", "output_proj"].contains(parts[parts.count - 2]) && name.contains(".cross_attn.")
         }
 
         /// What `w.bin` has beside a whole tensor: what a whole number counts, by output channel, and ranges of activations.
         var quantizationTensors: [(name: String, shape: Shape)] {
             guard isWhole else { return [] }
             let path = name.dropLast(".weight".count)
-            var tensors: [(String, Shape)] = [
-                (name + WeightFile.stepSuffix, [shape[0]]), ("\(path).input_range", [2]),
-            ]
+            var tensors: [(String, Shape)] = [(name + WeightFile.stepSuffix, [shape[0]])]
+            // One product with the sampling offsets.
+            if !path.hasSuffix(".attention_weights") { tensors.append(("\(path).input_range", [2])) }
             if path.hasSuffix(".downsample.0") { tensors.append(("\(path).output_range", [2])) }
             return tensors
         }

@@ -88,7 +88,7 @@ struct DecoderLayer: Sendable {
         norm2 = try LayerNorm(cursor["norm2"], width: width)
         crossAttention = try MultiScaleDeformableAttention(
             cursor["cross_attn"], width: width, heads: configuration.heads, levels: configuration.levels,
-            points: configuration.decoderPoints, precision: precision)
+            points: configuration.decoderPoints, precision: precision, queryPrecision: queryPrecision)
         norm1 = try LayerNorm(cursor["norm1"], width: width)
         feedForward = try FeedForward(
             cursor, width: width, hiddenWidth: configuration.feedForwardWidth, precision: queryPrecision)

@@ -113,7 +113,7 @@ final class PackedWeights: Sendable {
         }) {
             return Compiled(operation: operation, weights: same.weights)
         }
-        let weights = Storage(byteCount: onednn_packed_weights_size(operation.handle))
+        let weights = Storage(lastingByteCount: onednn_packed_weights_size(operation.handle))
         let status: Int32
         if !state.packsAnew, let packing = state.packings.first {
             status = withExtendedLifetime((packing.weights, weights)) {

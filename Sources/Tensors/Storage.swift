@@ -6,16 +6,28 @@ package final class Storage: @unchecked Sendable {
 
     package let start: UnsafeMutableRawPointer
     package let byteCount: Int
-    private let block: BufferPool.Block?
-    private let mappedFile: MappedFile?
+    private let origin: Origin
+
+    private enum Origin {
+        case pool(BufferPool.Block)
+        case system
+        case file(MappedFile)
+    }
 
     /// Uninitialised memory for `byteCount` bytes.
     package init(byteCount: Int) {
         let block = BufferPool.shared.take(byteCount: byteCount)
         self.byteCount = byteCount
-        self.block = block
+        origin = .pool(block)
         start = block.start
-        mappedFile = nil
+    }
+
+    /// Uninitialised memory for what outlives a network's run, such as weights: in the pool it would lie between the blocks that
+    /// come and go, and keep them apart.
+    package init(lastingByteCount byteCount: Int) {
+        self.byteCount = byteCount
+        origin = .system
+        start = .allocate(byteCount: max(byteCount, 1), alignment: 64)
     }
 
     /// A read-only view of `range` of a mapped file. A tensor over it copies itself before its first write.
@@ -23,13 +35,17 @@ package final class Storage: @unchecked Sendable {
         precondition(
             range.lowerBound >= 0 && range.upperBound <= mappedFile.bytes.count, "view outside the mapped file")
         byteCount = range.count
-        block = nil
-        self.mappedFile = mappedFile
+        origin = .file(mappedFile)
         // Never written through: `isWritable` is false.
         start = UnsafeMutableRawPointer(mutating: mappedFile.start + range.lowerBound)
     }
 
     package var isWritable: Bool { mappedFile == nil }
+
+    private var mappedFile: MappedFile? {
+        guard case .file(let file) = origin else { return nil }
+        return file
+    }
 
     /// Lets go of the pages of a mapped file; they are read again when they are touched again.
     package func dropMappedPages() {
@@ -39,6 +55,10 @@ package final class Storage: @unchecked Sendable {
     }
 
     deinit {
-        if let block { BufferPool.shared.giveBack(block) }
+        switch origin {
+        case .pool(let block): BufferPool.shared.giveBack(block)
+        case .system: start.deallocate()
+        case .file: break
+        }
     }
 }

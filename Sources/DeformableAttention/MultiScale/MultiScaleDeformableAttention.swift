@@ -47,11 +47,12 @@ public struct MultiScaleDeformableAttention: Sendable {
     ///   - width: C, shared evenly by the heads.
     ///   - points: K, for each head and level.
     ///   - precision: of the projections. In bfloat16 inference samples values in bfloat16, too, and sums them in float32.
+    ///   - queryPrecision: of the projection of queries, if it is another.
     /// - Throws: ``DeformableAttentionError/configuration(_:)`` for extents that no attention has, `CheckpointError` for
     ///   parameters that are missing, misshaped or not finite.
     public init(
         _ cursor: WeightCursor, width: Int, heads: Int, levels: Int, points: Int,
-        precision: ComputePrecision = .float32
+        precision: ComputePrecision = .float32, queryPrecision: ComputePrecision? = nil
     ) throws {
         try Self.validate(width: width, heads: heads, levels: levels, points: points)
         self.width = width
@@ -59,10 +60,9 @@ public struct MultiScaleDeformableAttention: Sendable {
         self.precision = precision
         sampling = DeformableSampling(heads: heads, headWidth: width / heads, points: points)
         let samples = heads * levels * points
-        // A pixel more or less matters: in int8 a model would look beside its objects.
         projection = try Linear(
             stacking: [(cursor["sampling_offsets"], 2 * samples), (cursor["attention_weights"], samples)],
-            inputWidth: width, precision: precision.withoutInt8)
+            inputWidth: width, precision: queryPrecision ?? precision)
         valueProjection = try Linear(
             cursor["value_proj"], inputWidth: width, outputWidth: width, precision: precision)
         outputProjection = try Linear(
