@@ -28,20 +28,6 @@ extension TensorSource {
     }
 }
 
-/// A tensor that is made of what a source stores whenever it is asked for.
-public struct StoredTensor: Sendable {
-    public let shape: Shape
-    private let make: @Sendable () -> Tensor
-
-    /// - Parameter make: gives a tensor of this shape.
-    public init(shape: Shape, make: @escaping @Sendable () -> Tensor) {
-        self.shape = shape
-        self.make = make
-    }
-
-    public func callAsFunction() -> Tensor { make() }
-}
-
 /// Tensors in memory, in the order they were given.
 public struct TensorDictionary: TensorSource {
     public let origin: String

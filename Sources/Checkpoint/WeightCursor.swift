@@ -55,19 +55,9 @@ public struct WeightCursor: Sendable {
     ///
     /// - Throws: ``CheckpointError`` naming the full path: missing, another shape, NaN or infinity, damaged bytes.
     public func tensor(_ name: String, _ expected: Shape) throws -> Tensor {
-        let name = self.name(of: name)
-        guard let found = tree.source.shape(of: name) else {
-            throw CheckpointError.missingTensor(path: tree.source.origin, name: name, expected: expected)
-        }
-        guard found == expected else {
-            throw CheckpointError.wrongShape(
-                path: tree.source.origin, name: name, expected: expected, found: found)
-        }
+        let name = try checkedName(name, expected)
         let tensor = try tree.source.tensor(name)
-        if !tree.allowsNonfinite, let index = tensor.firstNonfiniteIndex {
-            throw CheckpointError.nonfinite(
-                path: tree.source.origin, name: name, index: index, value: "\(tensor.withElements { $0[index] })")
-        }
+        try requireFinite(tensor, of: name)
         tree.used.withLock { _ = $0.insert(name) }
         return tensor
     }
@@ -76,8 +66,38 @@ public struct WeightCursor: Sendable {
     ///
     /// - Throws: as ``tensor(_:_:)``.
     public func stored(_ name: String, _ expected: Shape) throws -> StoredTensor {
-        try tensor(name, expected).dropMappedPages()
-        return try tree.source.stored(self.name(of: name))
+        let name = try checkedName(name, expected)
+        let stored = try tree.source.stored(name)
+        if let steps = stored.steps {
+            // Whole numbers are at most 128 steps.
+            try requireFinite(Tensor([steps.count], steps.map { $0 * 128 }), of: name + WeightFile.stepSuffix)
+        } else {
+            let tensor = stored()
+            try requireFinite(tensor, of: name)
+            tensor.dropMappedPages()
+        }
+        tree.used.withLock { _ = $0.insert(name) }
+        return stored
+    }
+
+    /// The full name of a tensor that must have this shape.
+    private func checkedName(_ name: String, _ expected: Shape) throws -> String {
+        let name = self.name(of: name)
+        guard let found = tree.source.shape(of: name) else {
+            throw CheckpointError.missingTensor(path: tree.source.origin, name: name, expected: expected)
+        }
+        guard found == expected else {
+            throw CheckpointError.wrongShape(
+                path: tree.source.origin, name: name, expected: expected, found: found)
+        }
+        return name
+    }
+
+    private func requireFinite(_ tensor: Tensor, of name: String) throws {
+        if !tree.allowsNonfinite, let index = tensor.firstNonfiniteIndex {
+            throw CheckpointError.nonfinite(
+                path: tree.source.origin, name: name, index: index, value: "\(tensor.withElements { $0[index] })")
+        }
     }
 
     /// The names of the whole tree that nobody has asked for, in the source's order.

@@ -134,12 +134,7 @@ public final class WeightFile: TensorSource {
             throw CheckpointError.wrongShape(
                 path: path, name: steps.name, expected: Shape([entry.shape.dimensions.first ?? 0]), found: steps.shape)
         }
-        let factors = try tensor(steps.name).elements.map(Double.init)
-        return StoredTensor(shape: entry.shape) {
-            var tensor = self.read(entry)
-            tensor.scaleRows(by: factors)
-            return tensor
-        }
+        return StoredTensor(shape: entry.shape, steps: try tensor(steps.name).elements) { self.read(entry) }
     }
 
     /// What the name of a tensor ends in that says what another one's whole numbers count, by row: `weight_step` beside a `weight` of

@@ -72,7 +72,7 @@ public struct Conv2D: Sendable {
         inputChannels = weight.shape[1]
         outputChannels = weight.shape[0]
         self.geometry = geometry
-        quantization = input.isWhole ? Quantization(weight: weight(), bias: bias, input: input) : nil
+        quantization = input.isWhole ? Quantization(weight: weight, bias: bias, input: input) : nil
         weights = PackedWeights(weight, precision: precision, quantization: quantization)
         self.bias = quantization.map(\.bias) ?? bias
         self.input = input
@@ -106,12 +106,7 @@ public struct Conv2D: Sendable {
         precondition(scale.count == shift.count, "\(scale.count) factors, \(shift.count) shifts")
         let outputChannels = scale.count
         let shape: Shape = [outputChannels, inputChannels, geometry.kernel, geometry.kernel]
-        let stored = try cursor.stored("weight", shape)
-        let kernel = StoredTensor(shape: shape) {
-            var kernel = stored()
-            kernel.scaleRows(by: scale)
-            return kernel
-        }
+        let kernel = try cursor.stored("weight", shape).scalingRows(by: scale)
         self.init(
             weight: kernel, bias: Tensor([outputChannels], shift), geometry: geometry, precision: precision,
             input: try Encoding(ofInputOf: cursor, precision: precision),

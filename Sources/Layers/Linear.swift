@@ -61,9 +61,7 @@ public struct Linear: Sendable {
                 rows: start..<start + part.outputWidth)
         }
         try self.init(
-            weight: StoredTensor(shape: [start, inputWidth]) {
-                weights.dropFirst().reduce(weights[0]()) { .concatenating($0, $1()) }
-            },
+            weight: .stacking(weights),
             bias: biases.dropFirst().reduce(biases[0]) { .concatenating($0, $1) }, precision: precision,
             input: Encoding(ofInputOf: parts[0].cursor, precision: precision),
             observer: ActivationRanges.observer(ofInputOf: parts[0].cursor), sources: sources)
@@ -77,7 +75,7 @@ public struct Linear: Sendable {
         precondition(bias.map { $0.shape == [weight.shape[0]] } ?? true, "bias does not match weight \(weight.shape)")
         outputWidth = weight.shape[0]
         inputWidth = weight.shape[1]
-        quantization = input.isWhole ? Quantization(weight: weight(), bias: bias, input: input) : nil
+        quantization = input.isWhole ? Quantization(weight: weight, bias: bias, input: input) : nil
         weights = PackedWeights(weight, precision: precision, quantization: quantization)
         self.bias = quantization.map(\.bias) ?? bias
         self.input = input

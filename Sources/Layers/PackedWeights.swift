@@ -52,7 +52,8 @@ final class PackedWeights: Sendable {
     init(_ plain: StoredTensor, precision: ComputePrecision, quantization: Quantization?) {
         if let quantization {
             // Each packing brings sums of its own, which no other order can be made of.
-            state = Mutex(State(plain: quantization.inSteps(plain), packsAnew: true))
+            let numbers = quantization.weight
+            state = Mutex(State(plain: StoredTensor(shape: numbers.shape) { numbers.numbers() }, packsAnew: true))
         } else if precision == .bfloat16, precision.native == .float32 {
             state = Mutex(
                 State(plain: StoredTensor(shape: plain.shape) { Factor(plain(), precision: precision).tensor }))

@@ -10,12 +10,18 @@ package struct Quantization: Sendable {
     /// The bias in units of the sums.
     let bias: Tensor?
 
+    /// The weights in units of their steps, `[output channels, ...]`, for packing, which rounds them.
+    let weight: StoredTensor
+
     /// - Parameters:
     ///   - weight: `[output channels, ...]`.
     ///   - bias: `[output channels]`.
-    init(weight: Tensor, bias: Tensor?, input: Encoding) {
+    init(weight: StoredTensor, bias: Tensor?, input: Encoding) {
         inputStep = input.step
-        let steps = Self.steps(of: weight)
+        // What is stored in steps stays as it is, unless a channel's weights are 0 or a file says strange things.
+        let stored = weight.steps.flatMap { $0.allSatisfy { $0 >= .leastNormalMagnitude } ? $0 : nil }
+        let steps = stored ?? Self.steps(of: weight())
+        self.weight = stored == nil ? weight.inSteps(steps) : weight
         weightSteps = steps
         self.bias = bias.map { bias in
             Tensor(bias.shape, zip(bias.elements, steps).map { $0 / (input.step * $1) })
@@ -36,13 +42,4 @@ package struct Quantization: Sendable {
 
     /// What the sums of each output channel are multiplied by for a result.
     func scales(into result: Encoding) -> [Float] { weightSteps.map { inputStep * $0 / result.step } }
-
-    /// Weights in units of their steps, for packing, which rounds them.
-    func inSteps(_ weight: StoredTensor) -> StoredTensor {
-        StoredTensor(shape: weight.shape) { [weightSteps] in
-            var scaled = weight()
-            scaled.scaleRows(by: weightSteps.map { 1 / Double($0) })
-            return scaled
-        }
-    }
 }
