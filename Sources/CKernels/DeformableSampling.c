@@ -208,6 +208,16 @@ INLINE void store_pair(const vector *first, const vector *second, deformable_sam
     }
 }
 
+/// Sixteen channels from an element on.
+INLINE void load(const void *value, int64_t element, deformable_sampling_format format, vector *channels) {
+    typedef uint16_t halves __attribute__((vector_size(32), aligned(2), may_alias));
+    typedef uint32_t words __attribute__((vector_size(64), aligned(4), may_alias));
+    if (format == deformable_sampling_bfloat16)
+        *channels = (vector)(__builtin_convertvector(*(const halves *)((const uint16_t *)value + element), words) << 16);
+    else
+        *channels = CONSTANT_VECTOR((const float *)value + element);
+}
+
 INLINE float load_one(const void *value, int64_t element, deformable_sampling_format format) {
     if (format == deformable_sampling_float32) return ((const float *)value)[element];
     const uint32_t bits = (uint32_t)((const uint16_t *)value)[element] << 16;
@@ -237,6 +247,17 @@ INLINE void gather(const pending_gather *pending, const head_shape *shape) {
         const vector first = (first_sums[0] + first_sums[1]) + (first_sums[2] + first_sums[3]);
         const vector second = (second_sums[0] + second_sums[1]) + (second_sums[2] + second_sums[3]);
         store_pair(&first, &second, shape->format, output + channel);
+    }
+    for (; channel + lanes <= width; channel += lanes) {
+        vector sums[4] = {{0}, {0}, {0}, {0}};
+        for (int64_t sample = 0; sample < samples; sample++) {
+            for (int pixel = 0; pixel < 4; pixel++) {
+                vector channels;
+                load(value, pending->offsets[pixel][sample] + channel, shape->format, &channels);
+                sums[pixel] += channels * pending->weights[pixel][sample];
+            }
+        }
+        VECTOR(output + channel) = (sums[0] + sums[1]) + (sums[2] + sums[3]);
     }
     for (; channel < width; channel++) {
         float sum = 0;
@@ -268,14 +289,24 @@ INLINE void forward(const deformable_sampling_source *source, const deformable_s
     }
 }
 
+/// Takes the heads of one shape by loops whose lengths the compiler knows: a third faster.
+#define FORWARD_IF(samples, width, format)                                                                                  \
+    {                                                                                                                       \
+        const head_shape known = {samples, width, format};                                                                  \
+        if (is_same(&shape, &known)) {                                                                                      \
+            forward(source, queries, &known, output);                                                                       \
+            return;                                                                                                         \
+        }                                                                                                                   \
+    }
+
 DISPATCHED void deformable_sampling_forward(const deformable_sampling_source *source,
                                             const deformable_sampling_queries *queries, float *output) {
     const head_shape shape = {source->levels * source->points, source->head_width, source->format};
-    // The published models': loops of known length are a third of the time faster.
-    const head_shape usual = {16, 32, deformable_sampling_float32}, usual_halves = {16, 32, deformable_sampling_bfloat16};
-    if (is_same(&shape, &usual)) forward(source, queries, &usual, output);
-    else if (is_same(&shape, &usual_halves)) forward(source, queries, &usual_halves, output);
-    else forward(source, queries, &shape, output);
+    FORWARD_IF(16, 32, deformable_sampling_float32)
+    FORWARD_IF(16, 32, deformable_sampling_bfloat16)
+    FORWARD_IF(12, 16, deformable_sampling_float32)
+    FORWARD_IF(12, 16, deformable_sampling_bfloat16)
+    forward(source, queries, &shape, output);
 }
 
 /// Copies of a length that the compiler may know.
