@@ -230,6 +230,7 @@ extension Conv2D {
     /// - Parameter factors: how they lie in memory; nil: as the layer has them.
     func operation(_ result: Computation.Result, inputShape: Shape, factors: Encoding? = nil) -> Operation {
         let computation = computation(result, inputShape: inputShape, factors: factors)
+        if case .weightGradient = result { Computation.cache.keepForTraining() }
         return Computation.cache.operation(for: computation, compile: computation.compile)
     }
 

@@ -53,6 +53,7 @@ final class OperationCache<Computation: Hashable & Sendable>: Sendable {
         var compiled: [Key: Operation] = [:]
         /// The keys of `compiled`, oldest first.
         var order: [Key] = []
+        var limit: Int
 
         /// Makes room for many at once, because an array gives up its first elements only by moving all others.
         mutating func dropOldest(_ count: Int) {
@@ -61,19 +62,21 @@ final class OperationCache<Computation: Hashable & Sendable>: Sendable {
         }
     }
 
-    private let limit: Int
-    private let state = Mutex(State())
+    private let state: Mutex<State>
 
     /// A convolution of a ResNet-18 takes 250 kB, its gradients 58 and 64 kB: the mean growth of VmRSS over 500 to 2000 of each,
-    /// for images of 320 to 640 by 512 to 1312 pixels, with oneDNN 2.6.3; a batched product takes 90 kB. The usual limit means
-    /// some 400 MB in a training that has seen 60 sizes of image; with fewer operations than its sizes need, a training would spend
-    /// a fifth of a second of each step on compiling again.
+    /// for images of 320 to 640 by 512 to 1312 pixels, with oneDNN 2.6.3; a batched product takes 90 kB.
     ///
-    /// - Parameter limit: at least 4; where there are so many, the oldest quarter is dropped for the next.
-    init(limit: Int = 3072) {
+    /// - Parameter limit: at least 4; where there are so many, the oldest quarter is dropped for the next. The usual one is that of a
+    ///   network that only detects, whose layers themselves keep what their last sizes of image need.
+    init(limit: Int = 512) {
         precondition(limit >= 4, "a cache of \(limit) operations")
-        self.limit = limit
+        state = Mutex(State(limit: limit))
     }
+
+    /// Keeps as many as a training needs, some 400 MB when it has seen 60 sizes of image; with fewer it would spend a fifth of a
+    /// second of each step on compiling again.
+    func keepForTraining() { state.withLock { $0.limit = max($0.limit, 3072) } }
 
     func operation(for computation: Computation, compile: () -> Operation) -> Operation {
         let key = Key(computation: computation, threads: Parallel.threadCount)
@@ -81,7 +84,7 @@ final class OperationCache<Computation: Hashable & Sendable>: Sendable {
         let new = compile()
         return state.withLock { state in
             if let known = state.compiled[key] { return known }
-            if state.order.count >= limit { state.dropOldest(limit / 4) }
+            if state.order.count >= state.limit { state.dropOldest(state.limit / 4) }
             state.order.append(key)
             state.compiled[key] = new
             return new

@@ -135,7 +135,7 @@ package struct Product: Sendable, Hashable {
     /// Rows or columns that a kernel takes at once.
     private static let grain = 32
 
-    private static let cache = OperationCache<Product>()
+    private static let cache = OperationCache<Product>(limit: 3072)
 
     private func compile() -> Operation {
         func four(_ strides: Strides, _ rows: Int, _ columns: Int) -> (Int64, Int64, Int64, Int64) {
