@@ -20,7 +20,8 @@ let package = Package(
     ],
     targets: [
         // C: system libraries behind status codes, and the loops that need run-time instruction-set dispatch.
-        .target(name: "COneDNN", linkerSettings: [.linkedLibrary("dnnl")]),
+        // tools/test_onednn3.sh names another oneDNN than the system's.
+        .target(name: "COneDNN", linkerSettings: [.linkedLibrary(Context.environment["ONEDNN_LIBRARY"] ?? "dnnl")]),
         .target(name: "CZint", linkerSettings: [.linkedLibrary("zint")]),
         .systemLibrary(
             name: "CFreeType", pkgConfig: "freetype2",

@@ -1,19 +1,13 @@
-// oneDNN 2.x behind COneDNN.h: a compiled operation is a primitive with its memory descriptors.
-#if !__has_include(<oneapi/dnnl/dnnl.h>)
-#error "oneDNN's headers are missing: apt-get install libdnnl-dev (Debian 12, Ubuntu 22.04 and 24.04 have version 2)"
-#endif
-
+// oneDNN behind COneDNN.h: a compiled operation is a primitive with its memory descriptors. What its versions do in different
+// ways is in Version.h.
 #include "COneDNN.h"
 
-#include <oneapi/dnnl/dnnl.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#if DNNL_VERSION_MAJOR != 2
-#error "this bridge speaks oneDNN 2.x; the version found has other calls"
-#endif
+#include "Version.h"
 
 /// Compiled primitives that oneDNN itself keeps, so that layers of one shape share their code. Its default of 1024 held about
 /// 100 MB after 56 image sizes with a tiny model.
@@ -51,8 +45,12 @@ struct onednn_operation {
     dnnl_primitive_t primitive;
     const operands *operands;
     /// The weights, or their gradient, as checkpoints store them.
-    dnnl_memory_desc_t plain_weights;
+    layout plain_weights;
     int has_bias;
+    /// Where scales are arguments: one for each output channel, and how they and the bias lie. NULL for none.
+    float *scales;
+    int64_t scale_count;
+    layout scales_layout;
 };
 
 static dnnl_engine_t shared_engine;
@@ -104,74 +102,83 @@ static dnnl_data_type_t data_type(onednn_type type) {
 /// What weights are that are multiplied with a source.
 static onednn_type weights_type(onednn_type source) { return source == onednn_uint8 ? onednn_int8 : source; }
 
-static dnnl_memory_desc_t described(int rank, const dnnl_dims_t sizes, onednn_type type, dnnl_format_tag_t tag) {
-    dnnl_memory_desc_t descriptor;
-    memset(&descriptor, 0, sizeof descriptor);
-    dnnl_memory_desc_init_by_tag(&descriptor, rank, sizes, data_type(type), tag);
-    return descriptor;
-}
-
 /// Scratch memory comes from the caller; the sum comes before the ReLU, as in a residual block.
-static dnnl_status_t make_attributes(const onednn_epilogue *epilogue, dnnl_primitive_attr_t *attributes) {
+///
+/// - Parameter weights_axis: the weights' axis of output channels.
+static dnnl_status_t make_attributes(const onednn_epilogue *epilogue, int weights_axis, dnnl_primitive_attr_t *attributes) {
     RETURN_IF_FAILED(dnnl_primitive_attr_create(attributes));
     RETURN_IF_FAILED(dnnl_primitive_attr_set_scratchpad_mode(*attributes, dnnl_scratchpad_mode_user));
-    if (epilogue && epilogue->scales)
-        // Output channels are the second axis of every destination.
-        RETURN_IF_FAILED(dnnl_primitive_attr_set_output_scales(*attributes, epilogue->scale_count, 1 << 1, epilogue->scales));
-    if (!epilogue || (!epilogue->adds_destination && !epilogue->has_relu)) return dnnl_success;
+    if (epilogue->scales)
+        RETURN_IF_FAILED(set_scales(*attributes, weights_axis, epilogue->scale_count, epilogue->scales));
+    if (!epilogue->adds_destination && !epilogue->has_relu) return dnnl_success;
     dnnl_post_ops_t post_operations;
     RETURN_IF_FAILED(dnnl_post_ops_create(&post_operations));
     dnnl_status_t status = dnnl_success;
     if (epilogue->adds_destination && epilogue->added_scale != 0.0f)
-        status = dnnl_post_ops_append_sum_v2(post_operations, epilogue->added_scale, data_type(epilogue->added_type));
-    else if (epilogue->adds_destination)
-        status = dnnl_post_ops_append_sum(post_operations, 1.0f);
-    if (status == dnnl_success && epilogue->has_relu)
-        status = dnnl_post_ops_append_eltwise(post_operations, 1.0f, dnnl_eltwise_relu, 0.0f, 0.0f);
+        status = append_sum(post_operations, epilogue->added_scale, data_type(epilogue->added_type));
+    else if (epilogue->adds_destination) status = append_sum(post_operations, 1.0f, dnnl_data_type_undef);
+    if (status == dnnl_success && epilogue->has_relu) status = append_relu(post_operations);
     if (status == dnnl_success) status = dnnl_primitive_attr_set_post_ops(*attributes, post_operations);
     dnnl_post_ops_destroy(post_operations);
     return status;
 }
 
-/// An operation's descriptor: of the preferred implementation, or of the first that oneDNN offers.
-static dnnl_status_t choose(const char *preferred, const_dnnl_op_desc_t description, const_dnnl_primitive_attr_t attributes,
-                            const_dnnl_primitive_desc_t forward, dnnl_primitive_desc_t *result) {
-    dnnl_engine_t cpu;
-    RETURN_IF_FAILED(engine(&cpu));
-    if (preferred) {
-        dnnl_primitive_desc_iterator_t candidates = NULL;
-        dnnl_status_t status = dnnl_primitive_desc_iterator_create(&candidates, description, attributes, cpu, forward);
-        for (; status == dnnl_success; status = dnnl_primitive_desc_iterator_next(candidates)) {
-            dnnl_primitive_desc_t candidate = dnnl_primitive_desc_iterator_fetch(candidates);
-            const char *name = NULL;
-            const int is_preferred =
-                candidate && dnnl_primitive_desc_query(candidate, dnnl_query_impl_info_str, 0, &name) == dnnl_success &&
-                strcmp(name, preferred) == 0;
-            if (is_preferred) *result = candidate;
-            else if (candidate) dnnl_primitive_desc_destroy(candidate);
-            if (is_preferred) break;
-        }
-        if (candidates) dnnl_primitive_desc_iterator_destroy(candidates);
-        if (*result) return dnnl_success;
-    }
-    return dnnl_primitive_desc_create(result, description, attributes, cpu, forward);
+/// Keeps the scales of an operation that wants them with every execution.
+static dnnl_status_t keep_scales(onednn_operation *operation, const onednn_epilogue *epilogue) {
+    if (!epilogue->scales || !scales_are_arguments) return dnnl_success;
+    operation->scales = malloc((size_t)epilogue->scale_count * sizeof *operation->scales);
+    if (!operation->scales) return dnnl_out_of_memory;
+    memcpy(operation->scales, epilogue->scales, (size_t)epilogue->scale_count * sizeof *operation->scales);
+    operation->scale_count = epilogue->scale_count;
+    const dnnl_dims_t sizes = {epilogue->scale_count};
+    return layout_make(&operation->scales_layout, 1, sizes, dnnl_f32, dnnl_a);
 }
 
-/// Compiles what `description` says; the operation owns the result.
-///
-/// - Parameters:
-///   - forward: the forward operation that a backward one goes with; null for a forward one.
-///   - preferred: oneDNN's name of the implementation to take if it has that for the operation; null for its own choice.
-static dnnl_status_t compile_as(const char *preferred, const_dnnl_op_desc_t description, const_dnnl_primitive_desc_t forward,
-                                const operands *operands, const onednn_epilogue *epilogue,
-                                const dnnl_memory_desc_t *plain_weights, onednn_operation **result) {
+/// What an operation is before oneDNN chooses an implementation.
+typedef struct {
+    const operands *operands;
+    const onednn_epilogue *epilogue;
+    /// The weights' axis of output channels.
+    int weights_axis;
+    /// Either of the two.
+    const convolution_tensors *convolution;
+    const product_tensors *product;
+    convolution_kind kind;
+    /// A gradient goes with a forward operation, which oneDNN asks for as a hint: that one's tensors.
+    const convolution_tensors *forward;
+    const char *preferred;
+} description;
+
+static dnnl_status_t describe(const description *of, const_dnnl_primitive_attr_t attributes, dnnl_primitive_desc_t *result) {
+    dnnl_engine_t cpu;
+    RETURN_IF_FAILED(engine(&cpu));
+    if (of->product) return describe_product(of->preferred, of->product, cpu, attributes, result);
+    if (of->kind == convolution_forward)
+        return describe_convolution(of->kind, dnnl_forward_inference, of->convolution, cpu, attributes, NULL, result);
+    dnnl_primitive_desc_t forward = NULL;
+    RETURN_IF_FAILED(
+        describe_convolution(convolution_forward, dnnl_forward_training, of->forward, cpu, NULL, NULL, &forward));
+    const dnnl_status_t status =
+        describe_convolution(of->kind, dnnl_forward_training, of->convolution, cpu, attributes, forward, result);
+    dnnl_primitive_desc_destroy(forward);
+    return status;
+}
+
+/// Compiles what `of` says; the operation owns the result and, from now on, `plain_weights`.
+static dnnl_status_t compile(const description *of, layout plain_weights, onednn_operation **result) {
     onednn_operation *operation = calloc(1, sizeof *operation);
-    if (!operation) return dnnl_out_of_memory;
+    if (!operation) {
+        layout_release(&plain_weights);
+        return dnnl_out_of_memory;
+    }
+    operation->operands = of->operands;
+    operation->plain_weights = plain_weights;
+    operation->has_bias = of->epilogue->has_bias;
     dnnl_primitive_attr_t attributes = NULL;
-    dnnl_status_t status = make_attributes(epilogue, &attributes);
+    dnnl_status_t status = keep_scales(operation, of->epilogue);
+    if (status == dnnl_success) status = make_attributes(of->epilogue, of->weights_axis, &attributes);
     pthread_mutex_lock(&compiling);
-    if (status == dnnl_success)
-        status = choose(preferred, description, attributes, forward, &operation->descriptor);
+    if (status == dnnl_success) status = describe(of, attributes, &operation->descriptor);
     if (status == dnnl_success) status = dnnl_primitive_create(&operation->primitive, operation->descriptor);
     pthread_mutex_unlock(&compiling);
     if (attributes) dnnl_primitive_attr_destroy(attributes);
@@ -179,149 +186,149 @@ static dnnl_status_t compile_as(const char *preferred, const_dnnl_op_desc_t desc
         onednn_operation_destroy(operation);
         return status;
     }
-    operation->operands = operands;
-    operation->plain_weights = *plain_weights;
-    operation->has_bias = epilogue && epilogue->has_bias;
     *result = operation;
     return dnnl_success;
 }
-
-/// Compiles what `description` says by the implementation that oneDNN chooses.
-static dnnl_status_t compile(const_dnnl_op_desc_t description, const_dnnl_primitive_desc_t forward, const operands *operands,
-                             const onednn_epilogue *epilogue, const dnnl_memory_desc_t *plain_weights,
-                             onednn_operation **result) {
-    return compile_as(NULL, description, forward, operands, epilogue, plain_weights, result);
-}
-
-/// A convolution's tensors as oneDNN wants to hear of them.
-typedef struct {
-    dnnl_memory_desc_t source, weights, plain_weights, bias, destination;
-    dnnl_dims_t strides, gaps, padding_start, padding_end;
-} convolution_tensors;
 
 /// The types of a convolution's source, weights and destination, or of their gradients.
 typedef struct {
     onednn_type source, weights, destination;
 } convolution_types;
 
-static convolution_tensors tensors_of(const onednn_convolution *shape, convolution_types types) {
+static dnnl_status_t make_tensors(const onednn_convolution *shape, convolution_types types, int has_bias,
+                                  convolution_tensors *tensors) {
     const dnnl_dims_t source = {shape->batch, shape->channels, shape->height, shape->width};
     const dnnl_dims_t weights = {shape->output_channels, shape->channels, shape->kernel_height, shape->kernel_width};
     const dnnl_dims_t bias = {shape->output_channels};
     const dnnl_dims_t destination = {shape->batch, shape->output_channels, shape->output_height, shape->output_width};
-    return (convolution_tensors){
-        .source = described(4, source, types.source, dnnl_nhwc),
-        .weights = described(4, weights, types.weights, dnnl_format_tag_any),
-        .plain_weights = described(4, weights, onednn_float32, dnnl_oihw),
-        .bias = described(1, bias, onednn_float32, dnnl_a),
-        .destination = described(4, destination, types.destination, dnnl_nhwc),
+    RETURN_IF_FAILED(layout_make(&tensors->source, 4, source, data_type(types.source), dnnl_nhwc));
+    RETURN_IF_FAILED(layout_make(&tensors->weights, 4, weights, data_type(types.weights), dnnl_format_tag_any));
+    if (has_bias) RETURN_IF_FAILED(layout_make(&tensors->bias, 1, bias, dnnl_f32, dnnl_a));
+    return layout_make(&tensors->destination, 4, destination, data_type(types.destination), dnnl_nhwc);
+}
+
+static void release_tensors(convolution_tensors *tensors) {
+    layout_release(&tensors->source);
+    layout_release(&tensors->weights);
+    layout_release(&tensors->bias);
+    layout_release(&tensors->destination);
+}
+
+static int create_convolution(const onednn_convolution *shape, convolution_kind kind, convolution_types types,
+                              const operands *operands, const onednn_epilogue *epilogue, onednn_operation **operation) {
+    const convolution_tensors walk = {
         .strides = {shape->stride_height, shape->stride_width},
         .gaps = {shape->dilation_height - 1, shape->dilation_width - 1},
         .padding_start = {shape->padding_top, shape->padding_left},
         .padding_end = {shape->padding_bottom, shape->padding_right},
     };
+    convolution_tensors tensors = walk, forward = walk;
+    const dnnl_dims_t weights = {shape->output_channels, shape->channels, shape->kernel_height, shape->kernel_width};
+    const onednn_type factors = shape->types.factors;
+    layout plain_weights = {.exists = 0};
+    dnnl_status_t status = make_tensors(shape, types, epilogue->has_bias, &tensors);
+    if (status == dnnl_success && kind != convolution_forward)
+        status = make_tensors(shape, (convolution_types){factors, factors, factors}, 0, &forward);
+    if (status == dnnl_success) status = layout_make(&plain_weights, 4, weights, dnnl_f32, dnnl_oihw);
+    const description description = {
+        .operands = operands, .epilogue = epilogue, .convolution = &tensors, .kind = kind, .forward = &forward};
+    if (status == dnnl_success) status = compile(&description, plain_weights, operation);
+    release_tensors(&tensors);
+    release_tensors(&forward);
+    return status;
 }
 
 int onednn_convolution_create(const onednn_convolution *shape, onednn_operation **operation) {
     const onednn_types types = shape->types;
-    const convolution_tensors of =
-        tensors_of(shape, (convolution_types){types.factors, weights_type(types.factors), .destination = types.result});
-    dnnl_convolution_desc_t description;
-    RETURN_IF_FAILED(dnnl_dilated_convolution_forward_desc_init(
-        &description, dnnl_forward_inference, dnnl_convolution_direct, &of.source, &of.weights,
-        shape->epilogue.has_bias ? &of.bias : NULL, &of.destination, of.strides, of.gaps, of.padding_start,
-        of.padding_end));
-    return compile(&description, NULL, &forward_operands, &shape->epilogue, &of.plain_weights, operation);
+    return create_convolution(shape, convolution_forward,
+                              (convolution_types){types.factors, weights_type(types.factors), types.result},
+                              &forward_operands, &shape->epilogue, operation);
 }
 
-/// Compiles a backward operation beside the forward one that oneDNN asks for as a hint.
-static dnnl_status_t compile_gradient(const onednn_convolution *shape, const dnnl_convolution_desc_t *description,
-                                      const operands *operands, onednn_operation **operation) {
-    dnnl_engine_t cpu;
-    RETURN_IF_FAILED(engine(&cpu));
-    const onednn_type factors = shape->types.factors;
-    const convolution_tensors of = tensors_of(shape, (convolution_types){factors, factors, factors});
-    dnnl_convolution_desc_t forward_description;
-    RETURN_IF_FAILED(dnnl_dilated_convolution_forward_desc_init(
-        &forward_description, dnnl_forward_training, dnnl_convolution_direct, &of.source, &of.weights, NULL,
-        &of.destination, of.strides, of.gaps, of.padding_start, of.padding_end));
-    dnnl_primitive_desc_t forward = NULL;
-    pthread_mutex_lock(&compiling);
-    dnnl_status_t status = dnnl_primitive_desc_create(&forward, &forward_description, NULL, cpu, NULL);
-    pthread_mutex_unlock(&compiling);
-    if (status != dnnl_success) return status;
-    status = compile(description, forward, operands, NULL, &of.plain_weights, operation);
-    dnnl_primitive_desc_destroy(forward);
-    return status;
-}
+static const onednn_epilogue no_epilogue = {.has_bias = 0};
 
 int onednn_convolution_input_gradient_create(const onednn_convolution *shape, onednn_operation **operation) {
     const onednn_types types = shape->types;
-    const convolution_tensors of =
-        tensors_of(shape, (convolution_types){.source = types.result, types.factors, types.factors});
-    dnnl_convolution_desc_t description;
-    RETURN_IF_FAILED(dnnl_dilated_convolution_backward_data_desc_init(
-        &description, dnnl_convolution_direct, &of.source, &of.weights, &of.destination, of.strides, of.gaps,
-        of.padding_start, of.padding_end));
-    return compile_gradient(shape, &description, &input_gradient_operands, operation);
+    return create_convolution(shape, convolution_input_gradient,
+                              (convolution_types){types.result, types.factors, types.factors}, &input_gradient_operands,
+                              &no_epilogue, operation);
 }
 
 int onednn_convolution_weights_gradient_create(const onednn_convolution *shape, onednn_operation **operation) {
     const onednn_types types = shape->types;
-    const convolution_tensors of =
-        tensors_of(shape, (convolution_types){types.factors, .weights = types.result, types.factors});
-    dnnl_convolution_desc_t description;
-    RETURN_IF_FAILED(dnnl_dilated_convolution_backward_weights_desc_init(
-        &description, dnnl_convolution_direct, &of.source, &of.weights, NULL, &of.destination, of.strides, of.gaps,
-        of.padding_start, of.padding_end));
-    return compile_gradient(shape, &description, &weights_gradient_operands, operation);
+    return create_convolution(shape, convolution_weights_gradient,
+                              (convolution_types){types.factors, types.result, types.factors}, &weights_gradient_operands,
+                              &no_epilogue, operation);
 }
 
-int onednn_product_create(const onednn_product *shape, onednn_operation **operation) {
+/// Compiles a matrix product whose tensors have been made, or says what failed in making them; releases them.
+static int create_product(dnnl_status_t made, product_tensors *tensors, layout plain_weights, const onednn_epilogue *epilogue,
+                          const char *preferred, onednn_operation **operation) {
+    const description description = {
+        .operands = &forward_operands, .epilogue = epilogue, .weights_axis = 1, .product = tensors, .preferred = preferred};
+    dnnl_status_t status = made;
+    if (status == dnnl_success) status = compile(&description, plain_weights, operation);
+    else layout_release(&plain_weights);
+    layout_release(&tensors->left);
+    layout_release(&tensors->right);
+    layout_release(&tensors->bias);
+    layout_release(&tensors->result);
+    return status;
+}
+
+static dnnl_status_t make_product(const onednn_product *shape, product_tensors *tensors, layout *plain_weights) {
     const dnnl_dims_t source = {shape->rows, shape->inner};
     const dnnl_dims_t weights = {shape->inner, shape->columns};
     const dnnl_dims_t bias = {1, shape->columns};
     const dnnl_dims_t destination = {shape->rows, shape->columns};
-
-    dnnl_memory_desc_t source_memory = described(2, source, shape->types.factors, dnnl_ab);
-    dnnl_memory_desc_t weights_memory = described(2, weights, weights_type(shape->types.factors), dnnl_format_tag_any);
-    dnnl_memory_desc_t plain_weights = described(2, weights, onednn_float32, dnnl_ba);
-    dnnl_memory_desc_t bias_memory = described(2, bias, onednn_float32, dnnl_ab);
-    dnnl_memory_desc_t destination_memory = described(2, destination, shape->types.result, dnnl_ab);
-    dnnl_matmul_desc_t description;
-    RETURN_IF_FAILED(dnnl_matmul_desc_init(&description, &source_memory, &weights_memory,
-                                           shape->epilogue.has_bias ? &bias_memory : NULL, &destination_memory));
-    return compile(&description, NULL, &forward_operands, &shape->epilogue, &plain_weights, operation);
+    const onednn_type factors = shape->types.factors;
+    RETURN_IF_FAILED(layout_make(&tensors->left, 2, source, data_type(factors), dnnl_ab));
+    RETURN_IF_FAILED(layout_make(&tensors->right, 2, weights, data_type(weights_type(factors)), dnnl_format_tag_any));
+    RETURN_IF_FAILED(layout_make(plain_weights, 2, weights, dnnl_f32, dnnl_ba));
+    if (shape->epilogue.has_bias) RETURN_IF_FAILED(layout_make(&tensors->bias, 2, bias, dnnl_f32, dnnl_ab));
+    return layout_make(&tensors->result, 2, destination, data_type(shape->types.result), dnnl_ab);
 }
 
-int onednn_batched_product_create(const onednn_batched_product *shape, onednn_operation **operation) {
+int onednn_product_create(const onednn_product *shape, onednn_operation **operation) {
+    product_tensors tensors = {.left = {.exists = 0}};
+    layout plain_weights = {.exists = 0};
+    const dnnl_status_t made = make_product(shape, &tensors, &plain_weights);
+    return create_product(made, &tensors, plain_weights, &shape->epilogue, NULL, operation);
+}
+
+static dnnl_status_t make_batched_product(const onednn_batched_product *shape, product_tensors *tensors) {
     const dnnl_dims_t left = {shape->batches[0], shape->batches[1], shape->rows, shape->inner};
     const dnnl_dims_t right = {shape->batches[0], shape->batches[1], shape->inner, shape->columns};
     const dnnl_dims_t result = {shape->batches[0], shape->batches[1], shape->rows, shape->columns};
-
-    dnnl_memory_desc_t left_memory, right_memory, result_memory;
     const dnnl_data_type_t factor_type = data_type(shape->types.factors), result_type = data_type(shape->types.result);
-    RETURN_IF_FAILED(dnnl_memory_desc_init_by_strides(&left_memory, 4, left, factor_type, shape->left_strides));
-    RETURN_IF_FAILED(dnnl_memory_desc_init_by_strides(&right_memory, 4, right, factor_type, shape->right_strides));
-    RETURN_IF_FAILED(dnnl_memory_desc_init_by_strides(&result_memory, 4, result, result_type, shape->result_strides));
-    dnnl_matmul_desc_t description;
-    RETURN_IF_FAILED(dnnl_matmul_desc_init(&description, &left_memory, &right_memory, NULL, &result_memory));
+    RETURN_IF_FAILED(layout_make_strided(&tensors->left, 4, left, factor_type, shape->left_strides));
+    RETURN_IF_FAILED(layout_make_strided(&tensors->right, 4, right, factor_type, shape->right_strides));
+    return layout_make_strided(&tensors->result, 4, result, result_type, shape->result_strides);
+}
+
+int onednn_batched_product_create(const onednn_batched_product *shape, onednn_operation **operation) {
+    product_tensors tensors = {.left = {.exists = 0}};
+    const dnnl_status_t made = make_batched_product(shape, &tensors);
     const onednn_epilogue epilogue = {.adds_destination = shape->adds_destination};
     // Few rows of long columns, as in the gradient of a layer's weights: "gemm:jit" of oneDNN 2.6.3 reaches 230 GFLOP/s a core on
     // AVX-512 where its first choice, "brg:avx512_core", reaches 200. Threads may share its sums, whose last bits then depend on how
     // many there are.
     const int is_long = shape->left_strides[2] == 1 && shape->inner >= 4096 && shape->rows <= 512;
-    return compile_as(is_long ? "gemm:jit" : NULL, &description, NULL, &forward_operands, &epilogue, &right_memory, operation);
+    const layout no_weights = {.exists = 0};
+    return create_product(made, &tensors, no_weights, &epilogue, is_long ? "gemm:jit" : NULL, operation);
 }
 
 void onednn_operation_destroy(onednn_operation *operation) {
     if (!operation) return;
     if (operation->primitive) dnnl_primitive_destroy(operation->primitive);
     if (operation->descriptor) dnnl_primitive_desc_destroy(operation->descriptor);
+    layout_release(&operation->plain_weights);
+    layout_release(&operation->scales_layout);
+    free(operation->scales);
     free(operation);
 }
 
-static const dnnl_memory_desc_t *memory_of(const onednn_operation *operation, dnnl_query_t which) {
+static layout_reference memory_of(const onednn_operation *operation, dnnl_query_t which) {
     return dnnl_primitive_desc_query_md(operation->descriptor, which, 0);
 }
 
@@ -333,8 +340,15 @@ size_t onednn_result_size(const onednn_operation *operation) {
     return dnnl_memory_desc_get_size(memory_of(operation, operation->operands->destination.memory));
 }
 
+/// Bytes that oneDNN itself wants, up to the next cache line.
+static size_t own_scratchpad_size(const onednn_operation *operation) {
+    return (dnnl_memory_desc_get_size(memory_of(operation, dnnl_query_scratchpad_md)) + 63) / 64 * 64;
+}
+
 size_t onednn_scratchpad_size(const onednn_operation *operation) {
-    return dnnl_memory_desc_get_size(memory_of(operation, dnnl_query_scratchpad_md));
+    // Behind it, the bias in units of the result.
+    const int scales_bias = operation->scales && operation->has_bias;
+    return own_scratchpad_size(operation) + (scales_bias ? (size_t)operation->scale_count * sizeof(float) : 0);
 }
 
 int onednn_packs_weights_alike(const onednn_operation *left, const onednn_operation *right) {
@@ -342,7 +356,7 @@ int onednn_packs_weights_alike(const onednn_operation *left, const onednn_operat
 }
 
 /// Copies between two orders of the same elements.
-static dnnl_status_t reorder(const dnnl_memory_desc_t *from, const void *source, const dnnl_memory_desc_t *to, void *target) {
+static dnnl_status_t reorder(layout_reference from, const void *source, layout_reference to, void *target) {
     dnnl_engine_t cpu;
     RETURN_IF_FAILED(engine(&cpu));
     dnnl_primitive_desc_t descriptor = NULL;
@@ -370,47 +384,66 @@ static dnnl_status_t reorder(const dnnl_memory_desc_t *from, const void *source,
 }
 
 int onednn_pack_weights(const onednn_operation *operation, const float *plain, void *packed) {
-    return reorder(&operation->plain_weights, plain, memory_of(operation, dnnl_query_weights_md), packed);
+    return reorder(layout_refer(&operation->plain_weights), plain, memory_of(operation, dnnl_query_weights_md), packed);
 }
 
 int onednn_unpack_weights(const onednn_operation *operation, const void *packed, float *plain) {
-    return reorder(memory_of(operation, dnnl_query_weights_md), packed, &operation->plain_weights, plain);
+    return reorder(memory_of(operation, dnnl_query_weights_md), packed, layout_refer(&operation->plain_weights), plain);
 }
 
 int onednn_unpack_weights_gradient(const onednn_operation *operation, const void *packed, float *plain) {
-    return reorder(memory_of(operation, dnnl_query_diff_weights_md), packed, &operation->plain_weights, plain);
+    return reorder(memory_of(operation, dnnl_query_diff_weights_md), packed, layout_refer(&operation->plain_weights), plain);
 }
 
 int onednn_repack_weights(const onednn_operation *from, const void *packed, const onednn_operation *to, void *repacked) {
     return reorder(memory_of(from, dnnl_query_weights_md), packed, memory_of(to, dnnl_query_weights_md), repacked);
 }
 
+/// The bias in units of the result, written behind oneDNN's own scratch memory; the bias itself without scales.
+static const float *scaled_bias(const onednn_operation *operation, const float *bias, void *scratchpad) {
+    if (!operation->scales || !operation->has_bias) return bias;
+    float *scaled = (float *)((char *)scratchpad + own_scratchpad_size(operation));
+    for (int64_t channel = 0; channel < operation->scale_count; channel++)
+        scaled[channel] = bias[channel] * operation->scales[channel];
+    return scaled;
+}
+
 int onednn_execute(const onednn_operation *operation, const void *source, const void *weights, const float *bias,
                    void *destination, void *scratchpad) {
     dnnl_engine_t cpu;
     RETURN_IF_FAILED(engine(&cpu));
-    const struct {
-        operand operand;
-        int index;
-        void *data;
-    } uses[] = {
-        {operation->operands->source, 0, (void *)source},
-        {operation->operands->weights, 0, (void *)weights},
-        {operation->operands->destination, 0, destination},
-        {{DNNL_ARG_SCRATCHPAD, dnnl_query_scratchpad_md}, 0, scratchpad},
-        {{DNNL_ARG_BIAS, dnnl_query_weights_md}, 1, (void *)bias},
+    const operands *operands = operation->operands;
+    struct {
+        int argument;
+        layout_reference layout;
+        const void *data;
+    } uses[6] = {
+        {operands->source.argument, memory_of(operation, operands->source.memory), source},
+        {operands->weights.argument, memory_of(operation, operands->weights.memory), weights},
+        {operands->destination.argument, memory_of(operation, operands->destination.memory), destination},
+        {DNNL_ARG_SCRATCHPAD, memory_of(operation, dnnl_query_scratchpad_md), scratchpad},
     };
-    const int count = operation->has_bias ? 5 : 4;
-    dnnl_exec_arg_t arguments[5];
+    int count = 4;
+    if (operation->has_bias) {
+        uses[count].argument = DNNL_ARG_BIAS;
+        uses[count].layout = dnnl_primitive_desc_query_md(operation->descriptor, dnnl_query_weights_md, 1);
+        uses[count++].data = scaled_bias(operation, bias, scratchpad);
+    }
+#ifdef DNNL_ARG_ATTR_SCALES
+    if (operation->scales) {
+        uses[count].argument = DNNL_ARG_ATTR_SCALES | DNNL_ARG_WEIGHTS;
+        uses[count].layout = layout_refer(&operation->scales_layout);
+        uses[count++].data = operation->scales;
+    }
+#endif
+    dnnl_exec_arg_t arguments[6];
     dnnl_stream_t stream = NULL;
     dnnl_status_t status = dnnl_stream_create(&stream, cpu, dnnl_stream_default_flags);
     int made = 0;
     for (; made < count && status == dnnl_success; made++) {
-        const dnnl_memory_desc_t *memory =
-            dnnl_primitive_desc_query_md(operation->descriptor, uses[made].operand.memory, uses[made].index);
-        arguments[made].arg = uses[made].operand.argument;
+        arguments[made].arg = uses[made].argument;
         arguments[made].memory = NULL;
-        status = dnnl_memory_create(&arguments[made].memory, memory, cpu, uses[made].data);
+        status = dnnl_memory_create(&arguments[made].memory, uses[made].layout, cpu, (void *)uses[made].data);
     }
     if (status == dnnl_success) status = dnnl_primitive_execute(operation->primitive, stream, count, arguments);
     if (status == dnnl_success) status = dnnl_stream_wait(stream);

@@ -1,4 +1,4 @@
-/// The few calls of oneDNN that the network needs, without oneDNN's own types: version 2.x today.
+/// The few calls of oneDNN that the network needs, without oneDNN's own types; versions 2.x and 3.x.
 ///
 /// Activations are dense with channels innermost (`nhwc`); weights come as 32-bit floats in the checkpoints' order and are
 /// packed once into the type and whatever order oneDNN prefers for the operation. An operation is compiled for one shape, holds
