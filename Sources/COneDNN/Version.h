@@ -28,22 +28,23 @@ typedef struct {
 } layout;
 
 /// Makes a layout; with `dnnl_format_tag_any` the operation chooses the order.
-dnnl_status_t layout_make(layout *layout, int rank, const dnnl_dims_t sizes, dnnl_data_type_t type, dnnl_format_tag_t tag);
+dnnl_status_t onednn_layout_make(layout *layout, int rank, const dnnl_dims_t sizes, dnnl_data_type_t type,
+                                 dnnl_format_tag_t tag);
 /// Makes a layout of elements so many places apart along each axis.
-dnnl_status_t layout_make_strided(layout *layout, int rank, const dnnl_dims_t sizes, dnnl_data_type_t type,
-                                  const dnnl_dims_t strides);
-void layout_release(layout *layout);
+dnnl_status_t onednn_layout_make_strided(layout *layout, int rank, const dnnl_dims_t sizes, dnnl_data_type_t type,
+                                         const dnnl_dims_t strides);
+void onednn_layout_release(layout *layout);
 /// NULL for one that does not exist.
-layout_reference layout_refer(const layout *layout);
+layout_reference onednn_layout_refer(const layout *layout);
 
 /// Adds the destination times a factor to the result; `dnnl_data_type_undef`: the destination's numbers are the result's.
-dnnl_status_t append_sum(dnnl_post_ops_t post_operations, float scale, dnnl_data_type_t type);
+dnnl_status_t onednn_append_sum(dnnl_post_ops_t post_operations, float scale, dnnl_data_type_t type);
 /// Then takes max(0, x).
-dnnl_status_t append_relu(dnnl_post_ops_t post_operations);
+dnnl_status_t onednn_append_relu(dnnl_post_ops_t post_operations);
 /// Multiplies each output channel by its scale.
 ///
 /// - Parameter weights_axis: the weights' axis of output channels.
-dnnl_status_t set_scales(dnnl_primitive_attr_t attributes, int weights_axis, int64_t count, const float *scales);
+dnnl_status_t onednn_set_scales(dnnl_primitive_attr_t attributes, int weights_axis, int64_t count, const float *scales);
 
 /// A convolution's tensors, or their gradients, and how its kernel walks.
 typedef struct {
@@ -54,9 +55,10 @@ typedef struct {
 typedef enum { convolution_forward, convolution_input_gradient, convolution_weights_gradient } convolution_kind;
 
 /// - Parameter forward: the forward operation that a backward one goes with; null for a forward one.
-dnnl_status_t describe_convolution(convolution_kind kind, dnnl_prop_kind_t propagation, const convolution_tensors *tensors,
-                                   dnnl_engine_t engine, const_dnnl_primitive_attr_t attributes,
-                                   const_dnnl_primitive_desc_t forward, dnnl_primitive_desc_t *result);
+dnnl_status_t onednn_describe_convolution(convolution_kind kind, dnnl_prop_kind_t propagation,
+                                          const convolution_tensors *tensors, dnnl_engine_t engine,
+                                          const_dnnl_primitive_attr_t attributes, const_dnnl_primitive_desc_t forward,
+                                          dnnl_primitive_desc_t *result);
 
 /// A matrix product's tensors; without a bias that layout does not exist.
 typedef struct {
@@ -64,7 +66,7 @@ typedef struct {
 } product_tensors;
 
 /// - Parameter preferred: oneDNN's name of the implementation to take if it has that for the product; null for its own choice.
-dnnl_status_t describe_product(const char *preferred, const product_tensors *tensors, dnnl_engine_t engine,
-                               const_dnnl_primitive_attr_t attributes, dnnl_primitive_desc_t *result);
+dnnl_status_t onednn_describe_product(const char *preferred, const product_tensors *tensors, dnnl_engine_t engine,
+                                      const_dnnl_primitive_attr_t attributes, dnnl_primitive_desc_t *result);
 
 #endif

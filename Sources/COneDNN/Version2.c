@@ -5,42 +5,44 @@
 
 #include <string.h>
 
-dnnl_status_t layout_make(layout *layout, int rank, const dnnl_dims_t sizes, dnnl_data_type_t type, dnnl_format_tag_t tag) {
+dnnl_status_t onednn_layout_make(layout *layout, int rank, const dnnl_dims_t sizes, dnnl_data_type_t type,
+                                 dnnl_format_tag_t tag) {
     const dnnl_status_t status = dnnl_memory_desc_init_by_tag(&layout->descriptor, rank, sizes, type, tag);
     layout->exists = status == dnnl_success;
     return status;
 }
 
-dnnl_status_t layout_make_strided(layout *layout, int rank, const dnnl_dims_t sizes, dnnl_data_type_t type,
-                                  const dnnl_dims_t strides) {
+dnnl_status_t onednn_layout_make_strided(layout *layout, int rank, const dnnl_dims_t sizes, dnnl_data_type_t type,
+                                         const dnnl_dims_t strides) {
     const dnnl_status_t status = dnnl_memory_desc_init_by_strides(&layout->descriptor, rank, sizes, type, strides);
     layout->exists = status == dnnl_success;
     return status;
 }
 
-void layout_release(layout *layout) { layout->exists = 0; }
+void onednn_layout_release(layout *layout) { layout->exists = 0; }
 
-layout_reference layout_refer(const layout *layout) { return layout->exists ? &layout->descriptor : NULL; }
+layout_reference onednn_layout_refer(const layout *layout) { return layout->exists ? &layout->descriptor : NULL; }
 
-dnnl_status_t append_sum(dnnl_post_ops_t post_operations, float scale, dnnl_data_type_t type) {
+dnnl_status_t onednn_append_sum(dnnl_post_ops_t post_operations, float scale, dnnl_data_type_t type) {
     return dnnl_post_ops_append_sum_v2(post_operations, scale, type);
 }
 
-dnnl_status_t append_relu(dnnl_post_ops_t post_operations) {
+dnnl_status_t onednn_append_relu(dnnl_post_ops_t post_operations) {
     return dnnl_post_ops_append_eltwise(post_operations, 1.0f, dnnl_eltwise_relu, 0.0f, 0.0f);
 }
 
-dnnl_status_t set_scales(dnnl_primitive_attr_t attributes, int weights_axis, int64_t count, const float *scales) {
+dnnl_status_t onednn_set_scales(dnnl_primitive_attr_t attributes, int weights_axis, int64_t count, const float *scales) {
     (void)weights_axis;
     // Output channels are the second axis of every destination.
     return dnnl_primitive_attr_set_output_scales(attributes, count, 1 << 1, scales);
 }
 
-dnnl_status_t describe_convolution(convolution_kind kind, dnnl_prop_kind_t propagation, const convolution_tensors *tensors,
-                                   dnnl_engine_t engine, const_dnnl_primitive_attr_t attributes,
-                                   const_dnnl_primitive_desc_t forward, dnnl_primitive_desc_t *result) {
-    const layout_reference source = layout_refer(&tensors->source), weights = layout_refer(&tensors->weights);
-    const layout_reference bias = layout_refer(&tensors->bias), destination = layout_refer(&tensors->destination);
+dnnl_status_t onednn_describe_convolution(convolution_kind kind, dnnl_prop_kind_t propagation,
+                                          const convolution_tensors *tensors, dnnl_engine_t engine,
+                                          const_dnnl_primitive_attr_t attributes, const_dnnl_primitive_desc_t forward,
+                                          dnnl_primitive_desc_t *result) {
+    const layout_reference source = onednn_layout_refer(&tensors->source), weights = onednn_layout_refer(&tensors->weights);
+    const layout_reference bias = onednn_layout_refer(&tensors->bias), destination = onednn_layout_refer(&tensors->destination);
     dnnl_convolution_desc_t description;
     dnnl_status_t status = dnnl_invalid_arguments;
     switch (kind) {
@@ -64,12 +66,12 @@ dnnl_status_t describe_convolution(convolution_kind kind, dnnl_prop_kind_t propa
     return dnnl_primitive_desc_create(result, &description, attributes, engine, forward);
 }
 
-dnnl_status_t describe_product(const char *preferred, const product_tensors *tensors, dnnl_engine_t engine,
-                               const_dnnl_primitive_attr_t attributes, dnnl_primitive_desc_t *result) {
+dnnl_status_t onednn_describe_product(const char *preferred, const product_tensors *tensors, dnnl_engine_t engine,
+                                      const_dnnl_primitive_attr_t attributes, dnnl_primitive_desc_t *result) {
     dnnl_matmul_desc_t description;
     dnnl_status_t status =
-        dnnl_matmul_desc_init(&description, layout_refer(&tensors->left), layout_refer(&tensors->right),
-                              layout_refer(&tensors->bias), layout_refer(&tensors->result));
+        dnnl_matmul_desc_init(&description, onednn_layout_refer(&tensors->left), onednn_layout_refer(&tensors->right),
+                              onednn_layout_refer(&tensors->bias), onednn_layout_refer(&tensors->result));
     if (status != dnnl_success) return status;
     if (preferred) {
         dnnl_primitive_desc_iterator_t candidates = NULL;
