@@ -21,7 +21,7 @@ public final class Detector: Sendable {
     public let overlapLimit: Float
     /// What a person should know about the checkpoint, such as a property that had to be guessed.
     public let warnings: [String]
-    private let threads: Int
+    package let threads: Int
     private let turn = Mutex(())
 
     /// An image ready for the network: resized and normalised.
@@ -94,6 +94,19 @@ public final class Detector: Sendable {
         self.warnings = warnings
         self.preprocessing = preprocessing
         self.threads = max(1, threads ?? Parallel.processorCount)
+    }
+
+    /// Several detectors with this one's network and an even share of its threads each, to work on several images at once.
+    ///
+    /// - Parameter count: at most this many; fewer where the threads have no such share.
+    package func shared(among count: Int) -> [Detector] {
+        let count = (1...max(1, min(count, threads))).last { threads % $0 == 0 } ?? 1
+        guard count > 1 else { return [self] }
+        return (0..<count).map { _ in
+            Detector(
+                model, classNames: classNames, warnings: warnings, preprocessing: preprocessing,
+                overlapLimit: overlapLimit, threads: threads / count)
+        }
     }
 
     /// Resizes and normalises; runs on the calling thread alone, so that the next image can be prepared while the network

@@ -18,6 +18,12 @@ public struct Preprocessing: Sendable, Hashable {
         self.longestSide = longestSide
     }
 
+    /// Pixels that the network sees of a photo with sides of 4 to 3.
+    package var usualArea: Int {
+        let size = size(forWidth: 4000, height: 3000)
+        return size.width * size.height
+    }
+
     /// Sides that a model's file may ask for, in pixels.
     static let sides = 32...8192
 

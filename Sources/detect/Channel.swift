@@ -1,9 +1,10 @@
-// A bounded queue between two threads: the stage behind a slow one waits instead of filling the memory.
+// A bounded queue between the threads of two stages: the stage before a slow one waits instead of filling the memory.
 
 import Dispatch
 import Synchronization
 
-/// Hands elements from one thread to another in order, holding no more than a budget of bytes between them.
+/// Hands elements from any number of threads to any number of others, first come, first served, holding no more than a budget of
+/// bytes between them.
 final class Channel<Element: Sendable>: Sendable {
     private struct State {
         var waiting: [(element: Element, cost: Int)] = []
@@ -43,7 +44,8 @@ final class Channel<Element: Sendable>: Sendable {
                 return true
             }
             if let isAdded {
-                if isAdded { filled.signal() }
+                // What ends one sender's wait for good ends all others'.
+                (isAdded ? filled : emptied).signal()
                 return isAdded
             }
             emptied.wait()
@@ -64,18 +66,21 @@ final class Channel<Element: Sendable>: Sendable {
                 emptied.signal()
                 return element
             }
-            if isOver { return nil }
+            if isOver {
+                filled.signal()
+                return nil
+            }
             filled.wait()
         }
     }
 
-    /// The sender has no more elements; those waiting are still received.
+    /// The senders have no more elements; those waiting are still received.
     func finish() {
         state.withLock { $0.isFinished = true }
         filled.signal()
     }
 
-    /// Nobody wants the rest: drops what waits and wakes both sides.
+    /// Nobody wants the rest: drops what waits and wakes everybody.
     func cancel() {
         state.withLock { state in
             state.isCancelled = true

@@ -22,6 +22,27 @@ import Testing
 
     private let lines = Command.quick + ["--format", "jsonl", "--no-images"]
 
+    /// Small images go through several networks at once; their results leave as the images came, whichever is done first.
+    @Test func imagesSideBySideStayInOrder() throws {
+        let folder = try TemporaryFolder()
+        for index in 0..<60 {
+            let name = "photos/\(String(1000 + index).dropFirst()).png"
+            try folder.add(Pictures.png(width: 20 + index * 37 % 300, height: 16 + index % 5, seed: index), as: name)
+        }
+        try folder.add([], as: "photos/030-empty.jpg")
+        func run(_ threads: String) throws -> [String] {
+            let options = ["--size", "64", "--max-size", "96", "--format", "csv", "--threshold", "0", "--no-images"]
+            let result = try Command.run(
+                ["photos", "--weights", Command.weights, "--threads", threads] + options, in: folder)
+            #expect(result.status == 1)
+            return result.lines
+        }
+        let alone = try run("1")
+        #expect(alone.count > 60)
+        // Each network has one thread, as the one that is alone.
+        for threads in ["2", "5"] { #expect(try run(threads) == alone) }
+    }
+
     /// Among 137 entries lie seven that are no images; each is reported by itself and all others are done.
     @Test func brokenImagesAmongGoodOnes() throws {
         let folder = try TemporaryFolder()
