@@ -142,7 +142,7 @@ public struct DeformableDETR: Sendable {
         let positions = sequence.validSizes.map {
             PositionEncoding.Locations(layout: sequence.layout, validSizes: $0, levelEmbedding: levelEmbedding)
         }
-        let memory = encoder(sequence, positions: positions)
+        let memory = encoder(consume sequence, positions: positions)
         times.encoder = lap()
         record?("memory", memory.values)
 

@@ -35,40 +35,35 @@ struct EncoderPass {
             uninitialized: next == nil ? [0] : [images, sampling.heads, count, sampling.headWidth],
             encoding: whole.next?.encoding ?? .float32)
         let pixelSize = sampling.headWidth * nextValue.encoding.size
-        features.updateValues { values in
-            var values = values
-            values.withMutableElements { values in
-                nextValue.withMutableBytes { nextValue in
-                    guard let values = values.baseAddress else { return }
-                    nonisolated(unsafe) let nextValue = nextValue
-                    sampling.withImages(of: value, layout: layout) { sources in
-                        Parallel.forRanges(images * tiles) { numbers in
-                            var scratch = Tensor(uninitialized: [whole.scratchCount])
-                            scratch.withMutableElements { scratch in
-                                guard let scratch = scratch.baseAddress else { return }
-                                for number in numbers {
-                                    let image = number / tiles
-                                    let start = number % tiles * whole.rows
-                                    let tile = start + whole.rows <= count ? whole : rest
-                                    let row = image * count + start
-                                    positions[image].add(
-                                        to: values + row * width, in: start..<start + tile.rows, of: layout,
-                                        into: scratch)
-                                    tile(
-                                        values + row * width, query: scratch,
-                                        references: references.pointer + row * levels * 2, levels: levels,
-                                        source: sources[image], scratch: scratch + whole.rows * width)
-                                    tile.next?(
-                                        values + row * width, scratch: scratch,
-                                        into: nextValue + (image * count * sampling.heads + start) * pixelSize,
-                                        pixels: count)
-                                }
+        features.withMutableElements { values in
+            nextValue.withMutableBytes { nextValue in
+                guard let values = values.baseAddress else { return }
+                nonisolated(unsafe) let nextValue = nextValue
+                sampling.withImages(of: value, layout: layout) { sources in
+                    Parallel.forRanges(images * tiles) { numbers in
+                        var scratch = Tensor(uninitialized: [whole.scratchCount])
+                        scratch.withMutableElements { scratch in
+                            guard let scratch = scratch.baseAddress else { return }
+                            for number in numbers {
+                                let image = number / tiles
+                                let start = number % tiles * whole.rows
+                                let tile = start + whole.rows <= count ? whole : rest
+                                let row = image * count + start
+                                positions[image].add(
+                                    to: values + row * width, in: start..<start + tile.rows, of: layout, into: scratch)
+                                tile(
+                                    values + row * width, query: scratch,
+                                    references: references.pointer + row * levels * 2, levels: levels,
+                                    source: sources[image], scratch: scratch + whole.rows * width)
+                                tile.next?(
+                                    values + row * width, scratch: scratch,
+                                    into: nextValue + (image * count * sampling.heads + start) * pixelSize,
+                                    pixels: count)
                             }
                         }
                     }
                 }
             }
-            return values
         }
         return next.map { $0.sampledValue(nextValue, of: features) }
     }

@@ -124,11 +124,11 @@ public struct FeatureSequence: Sendable {
 
     public func hasPadding(image: Int) -> Bool { validSizes[image] != layout.sizes }
 
-    /// Replaces the values by what `transform` makes of them; it may reuse their memory if nobody else holds them.
-    public mutating func updateValues(_ transform: (consuming Tensor) -> Tensor) {
-        let current = values
-        values = Tensor([0])
-        values = transform(consume current)
+    /// Changes the values' elements, `[N, S, C]`, where they lie; copies them first if another tensor shares them.
+    package mutating func withMutableElements<Result>(
+        _ body: (UnsafeMutableBufferPointer<Float>) throws -> Result
+    ) rethrows -> Result {
+        try values.withMutableElements(body)
     }
 
     /// The share of each level's width and height that one image fills, `[L]`.
